@@ -1,0 +1,144 @@
+package api
+
+import "time"
+
+// Keys on a pod. Who writes what stands beside each.
+const (
+	// DesiredAnnotation holds a Desired; the reconciler writes it.
+	DesiredAnnotation = Group + "/desired"
+	// PrepareAnnotation holds a Prepare; the reconciler writes it to one pod
+	// of each node ahead of the first swap.
+	PrepareAnnotation = Group + "/prepare"
+	// ObservedAnnotation holds an Observed; the node's agent writes it.
+	ObservedAnnotation = Group + "/observed"
+	// FilesAnnotation holds an ObservedFiles; the pod's sidecar writes it.
+	FilesAnnotation = Group + "/files"
+	// RevisionLabel is the observed revision, for `kubectl get pods -L`; the
+	// agent writes it.
+	RevisionLabel = Group + "/revision"
+	// UpToDateCondition is the pod condition the agent writes.
+	UpToDateCondition = Group + "/UpToDate"
+)
+
+// Reasons of events on pods, named as in BCS's HotPatchUpdate.
+const (
+	EventPatched = "SuccessfulUpdatePodHotPatch"
+	EventFailed  = "FailedUpdatePodHotPatch"
+)
+
+// Desired is what one pod should run. It is level-triggered: an agent or a
+// sidecar that comes back reads it and knows everything.
+type Desired struct {
+	// HotPatch is the name of the HotPatch in the pod's namespace.
+	HotPatch   string             `json:"hotpatch"`
+	Revision   string             `json:"revision"`
+	Containers []DesiredContainer `json:"containers,omitempty"`
+	Files      []DesiredFile      `json:"files,omitempty"`
+}
+
+// DesiredContainer is an image by digest ("repo@sha256:…"), or "" for the
+// container's own image on its own root with its writes.
+type DesiredContainer struct {
+	Name   string   `json:"name"`
+	Image  string   `json:"image,omitempty"`
+	Carry  []string `json:"carry,omitempty"`
+	Reload *Reload  `json:"reload,omitempty"`
+}
+
+// DesiredFile is a file by the digest of its content. URL is where this
+// reconciler or the user serves it; it is not part of the revision.
+type DesiredFile struct {
+	Path    string `json:"path"`
+	Version string `json:"version"`
+	SHA256  string `json:"sha256"`
+	URL     string `json:"url,omitempty"`
+}
+
+// Prepare asks the node of a pod to have images unpacked before the first
+// swap.
+type Prepare struct {
+	Revision string   `json:"revision"`
+	Images   []string `json:"images"`
+}
+
+// State of one container, or of one image on a node.
+type State string
+
+// The states. Patched, Reloaded and Restored are good ends.
+const (
+	// StatePulling: the image is not complete on the node yet.
+	StatePulling State = "Pulling"
+	// StateReady: the image is unpacked on the node; nothing has been swapped.
+	StateReady State = "Ready"
+	// StatePatched: the container's root is the image; nobody was to be told.
+	StatePatched State = "Patched"
+	// StateReloaded: the root is the image and the reload was delivered.
+	StateReloaded State = "Reloaded"
+	// StateRestored: the container is on its own root with its writes.
+	StateRestored State = "Restored"
+	// StateFailed: Message says what failed; the agent tries again by itself.
+	StateFailed State = "Failed"
+)
+
+// Done tells whether a state is a good end.
+func (s State) Done() bool {
+	return s == StatePatched || s == StateReloaded || s == StateRestored
+}
+
+// Observed is what a node's agent read off the node for one pod.
+type Observed struct {
+	// Revision of the Desired that was acted on. Empty: none yet.
+	Revision   string              `json:"revision,omitempty"`
+	Containers []ObservedContainer `json:"containers,omitempty"`
+	Prepared   []PreparedImage     `json:"prepared,omitempty"`
+}
+
+// ObservedContainer is read back from mounts, snapshots and /proc after the
+// swap, never copied from what was asked.
+type ObservedContainer struct {
+	Name string `json:"name"`
+	// ContainerID as in the pod's status: "containerd://…".
+	ContainerID string `json:"containerID"`
+	// Image that the container's root is made of, by digest.
+	Image string `json:"image"`
+	State State  `json:"state"`
+	// OldProcesses still execute a binary of an earlier root.
+	OldProcesses int `json:"oldProcesses,omitempty"`
+	// StaleDirs counts processes whose working directory is on an earlier root.
+	StaleDirs int `json:"staleDirs,omitempty"`
+	// Time the state was entered, to the second.
+	Time    time.Time `json:"time"`
+	Message string    `json:"message,omitempty"`
+}
+
+// PreparedImage is the state of one image of a Prepare on the pod's node.
+type PreparedImage struct {
+	Image   string `json:"image"`
+	State   State  `json:"state"`
+	Message string `json:"message,omitempty"`
+}
+
+// ObservedFiles is what a sidecar read back from its directory.
+type ObservedFiles struct {
+	Files []ObservedFile `json:"files"`
+}
+
+// FileState is the end of one file update.
+type FileState string
+
+// The ends of a file update.
+const (
+	FileUpdated FileState = "Updated"
+	FileFailed  FileState = "Failed"
+)
+
+// ObservedFile is one file on disk, by digest, and whether the process was
+// told of it.
+type ObservedFile struct {
+	Path    string    `json:"path"`
+	Version string    `json:"version"`
+	SHA256  string    `json:"sha256,omitempty"`
+	State   FileState `json:"state"`
+	Time    time.Time `json:"time"`
+	Message string    `json:"message,omitempty"`
+}

@@ -1,0 +1,114 @@
+package api
+
+// Names of the API group, its version and kinds.
+const (
+	Group      = "hotpatch.dev"
+	APIVersion = Group + "/v1alpha1"
+
+	KindHotPatch       = "HotPatch"
+	KindHotPatchStatus = "HotPatchStatus"
+)
+
+// HotPatch says what should run inside the pods of one target, without a
+// restart: images per container, files, and how fast.
+type HotPatch struct {
+	APIVersion string   `json:"apiVersion"`
+	Kind       string   `json:"kind"`
+	Metadata   Metadata `json:"metadata"`
+	Spec       Spec     `json:"spec"`
+}
+
+// Key is "namespace/name".
+func (h HotPatch) Key() string { return h.Metadata.Namespace + "/" + h.Metadata.Name }
+
+// Metadata is the part of Kubernetes' object metadata that Hotpatch reads.
+type Metadata struct {
+	Name        string            `json:"name"`
+	Namespace   string            `json:"namespace,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// Spec is what a HotPatch asks for.
+type Spec struct {
+	// Target selects the pods.
+	Target Target `json:"target"`
+	// Containers are the images to put below running processes.
+	Containers []Container `json:"containers,omitempty"`
+	// Files are the files that the pods' sidecars put in place.
+	Files []File `json:"files,omitempty"`
+	// Rollout says how many pods change, and how many at once.
+	Rollout Rollout `json:"rollout,omitzero"`
+}
+
+// Target is a workload (its pods are found by its selector) or a selector.
+type Target struct {
+	APIVersion string    `json:"apiVersion,omitempty"`
+	Kind       string    `json:"kind,omitempty"`
+	Name       string    `json:"name,omitempty"`
+	Selector   *Selector `json:"selector,omitempty"`
+}
+
+// String names the target as people do: "Deployment game" or "pods app=game".
+func (t Target) String() string {
+	if t.Selector != nil {
+		return "pods " + t.Selector.String()
+	}
+	return t.Kind + " " + t.Name
+}
+
+// Selector selects pods of the HotPatch's namespace by their labels.
+type Selector struct {
+	MatchLabels map[string]string `json:"matchLabels"`
+}
+
+// Container asks for an image under one running container.
+type Container struct {
+	// Name of the container in the pod.
+	Name string `json:"name"`
+	// Image by tag or digest. Resolved to a digest once per revision.
+	Image string `json:"image"`
+	// Carry lists absolute paths that stay those of the old root, besides
+	// /run, /var/run and /tmp, which always do.
+	Carry []string `json:"carry,omitempty"`
+	// Reload tells the process of the change; nil: nobody is told.
+	Reload *Reload `json:"reload,omitempty"`
+}
+
+// Reload is a signal to a process, or a command run in the container.
+type Reload struct {
+	// Signal by name, as in "SIGHUP".
+	Signal string `json:"signal,omitempty"`
+	// Process is the exact title, argv[0] or command name of the process to
+	// signal; empty: the container's first process.
+	Process string `json:"process,omitempty"`
+	// Exec is a command run in the container instead of a signal.
+	Exec []string `json:"exec,omitempty"`
+}
+
+// File asks for one version of one file, put in place by the pod's sidecar.
+type File struct {
+	// Path below the sidecar's directory.
+	Path string `json:"path"`
+	// Version as the sidecar takes it: "v1", "v1.2".
+	Version string `json:"version"`
+	// From is a file of the same repository, below the kustomization.
+	From string `json:"from,omitempty"`
+	// URL is where the sidecar downloads the file; needs SHA256.
+	URL string `json:"url,omitempty"`
+	// SHA256 of the content in hex; computed for From.
+	SHA256 string `json:"sha256,omitempty"`
+}
+
+// Rollout paces a change.
+type Rollout struct {
+	// Partition is how many pods stay on the stable revision. Percent rounds
+	// up, but less than 100% always lets one pod change.
+	Partition IntOrPercent `json:"partition,omitzero"`
+	// MaxConcurrent is how many pods may be changing at once; default 25%,
+	// rounded up, at least one.
+	MaxConcurrent IntOrPercent `json:"maxConcurrent,omitzero"`
+	// MaxUnavailable stops new changes to Ready pods while so many pods are
+	// changing or not Ready; default 25%, rounded down, at least one.
+	MaxUnavailable IntOrPercent `json:"maxUnavailable,omitzero"`
+}

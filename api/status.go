@@ -1,0 +1,82 @@
+package api
+
+import "time"
+
+// Phase of a HotPatch on one cluster.
+type Phase string
+
+// The phases.
+const (
+	PhasePending     Phase = "Pending"     // accepted, nothing has changed yet
+	PhaseProgressing Phase = "Progressing" // pods are changing
+	PhasePaused      Phase = "Paused"      // as far as partition lets it
+	PhaseComplete    Phase = "Complete"    // every pod observed on the revision
+	PhaseDegraded    Phase = "Degraded"    // something failed; Message says what
+	PhaseRolledBack  Phase = "RolledBack"  // back on the stable revision
+)
+
+// HotPatchStatus is what was observed of one HotPatch on one cluster, as it is
+// committed back to Git.
+type HotPatchStatus struct {
+	APIVersion string   `json:"apiVersion"`
+	Kind       string   `json:"kind"`
+	Metadata   Metadata `json:"metadata"`
+	Cluster    string   `json:"cluster"`
+	// Source is the commit that asked for it.
+	Source   Source `json:"source"`
+	Revision string `json:"revision,omitempty"`
+	Phase    Phase  `json:"phase"`
+	Message  string `json:"message,omitempty"`
+	// Since is when the revision or the phase last changed.
+	Since  time.Time `json:"since"`
+	Counts Counts    `json:"counts"`
+	// Images and Files of Revision, by digest.
+	Containers []DesiredContainer `json:"containers,omitempty"`
+	Files      []DesiredFile      `json:"files,omitempty"`
+	// Stable is the last revision that reached every pod.
+	Stable *StableRevision `json:"stable,omitempty"`
+	// Pods are rows while there are at most MaxPodRows; Failures are always
+	// complete.
+	Pods     []PodRow `json:"pods,omitempty"`
+	Failures []PodRow `json:"failures,omitempty"`
+	// Warnings are things that work, but not as one might expect.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// MaxPodRows is how many pods a status lists by name.
+const MaxPodRows = 100
+
+// Source is where a desired state came from.
+type Source struct {
+	Commit string `json:"commit"`
+	Path   string `json:"path,omitempty"`
+}
+
+// Counts are BCS's columns. Desired is how many pods should be on the
+// revision, Updated how many were observed there, UpdatedReady how many of
+// those are Ready.
+type Counts struct {
+	Desired      int `json:"desired"`
+	Updated      int `json:"updated"`
+	UpdatedReady int `json:"updatedReady"`
+	Ready        int `json:"ready"`
+	Total        int `json:"total"`
+}
+
+// StableRevision is everything needed to go back to a revision.
+type StableRevision struct {
+	Revision   string             `json:"revision"`
+	Containers []DesiredContainer `json:"containers,omitempty"`
+	Files      []DesiredFile      `json:"files,omitempty"`
+}
+
+// PodRow is one pod in a status. No container IDs and no times: a row changes
+// only when its meaning does.
+type PodRow struct {
+	Name     string `json:"name"`
+	Node     string `json:"node,omitempty"`
+	Revision string `json:"revision,omitempty"`
+	State    string `json:"state"`
+	Ready    bool   `json:"ready"`
+	Message  string `json:"message,omitempty"`
+}
