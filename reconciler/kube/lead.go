@@ -1,0 +1,78 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+)
+
+// Times of the lease: another reconciler takes over at most leaseDuration
+// after this one was cut off, which by then has stopped by itself.
+const (
+	leaseDuration = 8 * time.Second
+	renewDeadline = 5 * time.Second
+	retryPeriod   = 1 * time.Second
+)
+
+// LeaseName is the Lease that reconcilers of one namespace compete for.
+const LeaseName = "hotpatch-reconciler"
+
+// ErrLeaseLost ends the work of a leader that is one no more.
+var ErrLeaseLost = errors.New("the lease was lost to another reconciler or could not be renewed")
+
+// Lead waits for the lease and runs work while it is held. The lease is given
+// back only after work has returned, so that two never work at once. A process
+// that starts again under the same identity takes its own lease back at once.
+func (c *Cluster) Lead(ctx context.Context, namespace, identity string, work func(context.Context) error) error {
+	electing, release := context.WithCancel(context.WithoutCancel(ctx))
+	defer release()
+	leading := make(chan context.Context, 1)
+	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+		Lock: &resourcelock.LeaseLock{
+			LeaseMeta:  metav1.ObjectMeta{Namespace: namespace, Name: LeaseName},
+			Client:     c.client.CoordinationV1(),
+			LockConfig: resourcelock.ResourceLockConfig{Identity: identity},
+		},
+		LeaseDuration:   leaseDuration,
+		RenewDeadline:   renewDeadline,
+		RetryPeriod:     retryPeriod,
+		ReleaseOnCancel: true,
+		Callbacks: leaderelection.LeaderCallbacks{
+			OnStartedLeading: func(held context.Context) { leading <- held },
+			OnStoppedLeading: func() {},
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("leader election: %w", err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		elector.Run(electing)
+	}()
+	defer func() { release(); <-ended }()
+
+	select {
+	case <-ctx.Done():
+		return nil
+	case held := <-leading:
+		return whileHeld(ctx, held, work)
+	}
+}
+
+// whileHeld runs work until it returns, ctx ends, or the lease is lost.
+func whileHeld(ctx, held context.Context, work func(context.Context) error) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	defer context.AfterFunc(held, func() { stop(ErrLeaseLost) })()
+	err := work(ctx)
+	if errors.Is(context.Cause(ctx), ErrLeaseLost) {
+		return ErrLeaseLost
+	}
+	return err
+}
