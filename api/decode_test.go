@@ -1,0 +1,107 @@
+package api
+
+import (
+	"strings"
+	"testing"
+)
+
+const good = `
+apiVersion: hotpatch.dev/v1alpha1
+kind: HotPatch
+metadata: {name: game}
+spec:
+  target: {apiVersion: apps/v1, kind: Deployment, name: game}
+  containers:
+  - name: main
+    image: registry.example:5000/game:v2
+    reload: {signal: SIGHUP, process: "nginx: master process nginx"}
+  files:
+  - {path: index.html, version: v2, from: files/index.html}
+  rollout: {partition: "40%"}
+`
+
+func TestDecodeFillsInDefaults(t *testing.T) {
+	h, err := Decode("game.yaml", []byte(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.Key() != "default/game" {
+		t.Errorf("key %q", h.Key())
+	}
+	r := h.Spec.Rollout
+	if r.Partition != Percent(40) || r.MaxConcurrent != Percent(25) || r.MaxUnavailable != Percent(25) {
+		t.Errorf("rollout %+v", r)
+	}
+}
+
+// Every error names the file, the object and the field, and says what to do.
+func TestDecodeErrors(t *testing.T) {
+	for _, c := range []struct{ old, new, want string }{
+		{"rollout: {partition", "rolout: {partition", "game.yaml: HotPatch game: spec.rolout: unknown field; see the JSON schema for what may stand here"},
+		{`"40%"`, `"forty"`, "game.yaml: HotPatch game: "},
+		{`"40%"`, `"140%"`, "game.yaml: HotPatch default/game: spec.rollout.partition: want a number of pods or 0% to 100%, got 140%"},
+		{`"40%"`, `-1`, "spec.rollout.partition: want a number of pods"},
+		{`"40%"}`, `0, maxConcurrent: 0}`, "spec.rollout.maxConcurrent: with 0 nothing would ever change"},
+		{"game:v2", "Game v2", `spec.containers[0].image: want an image such as registry.example/game:v2, got "registry.example:5000/Game v2"`},
+		{"SIGHUP", "HANGUP", `spec.containers[0].reload.signal: want a signal by name such as SIGHUP, got "HANGUP"`},
+		{"signal: SIGHUP,", "", "spec.containers[0].reload: give either signal or exec"},
+		{"path: index.html", "path: ../index.html", `spec.files[0].path: want a path below the sidecar's directory`},
+		{"version: v2", "version: latest", "spec.files[0].version: want v1, v1.2 or the like"},
+		{"from: files/index.html", "url: \"http://user:secret@x/y\"", "spec.files[0].url: must not hold credentials"},
+		{"from: files/index.html", "url: \"http://x/y\"", "spec.files[0].sha256: is needed with url"},
+		{"kind: Deployment, ", "", "spec.target.kind: is missing"},
+		{"metadata: {name: game}", "metadata: {name: Game}", "metadata.name: want a lower case DNS name"},
+		{"  - name: main\n", "  - name: main\n    carry: [/proc/x]\n", "spec.containers[0].carry[0]: want an absolute path"},
+		{"kind: HotPatch", "kind: HotPatch\nkind: HotPatch", "game.yaml: "},
+	} {
+		doc := strings.Replace(good, c.old, c.new, 1)
+		if doc == good {
+			t.Fatalf("%q does not stand in the good document", c.old)
+		}
+		_, err := Decode("game.yaml", []byte(doc))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s → %s:\n got %v\nwant …%s", c.old, c.new, err, c.want)
+		}
+		if err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("error tells a secret: %v", err)
+		}
+	}
+}
+
+func TestStatusReadsWhatItWrote(t *testing.T) {
+	in := HotPatchStatus{Metadata: Metadata{Name: "game", Namespace: "default"}, Cluster: "box", Phase: PhasePaused,
+		Counts: Counts{Desired: 5, Updated: 5, Total: 8}, Stable: &StableRevision{Revision: "abc"}}
+	doc, err := EncodeStatus(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := DecodeStatus("f", doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, _ := EncodeStatus(out)
+	if string(again) != string(doc) {
+		t.Errorf("got\n%s\nwant\n%s", again, doc)
+	}
+}
+
+func TestIntOrPercentRounding(t *testing.T) {
+	for _, c := range []struct {
+		v              IntOrPercent
+		total, up, low int
+	}{{Percent(25), 8, 2, 2}, {Percent(40), 8, 4, 3}, {Percent(1), 8, 1, 0}, {Count(3), 8, 3, 3}, {Count(10), 8, 8, 8}, {Percent(100), 3, 3, 3}} {
+		if up, low := c.v.Of(c.total), c.v.OfRoundedDown(c.total); up != c.up || low != c.low {
+			t.Errorf("%s of %d: %d, %d", c.v, c.total, up, low)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(good))
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		h, err := Decode("f", doc)
+		if err == nil && h.Metadata.Name == "" {
+			t.Error("accepted a HotPatch without a name")
+		}
+	})
+}

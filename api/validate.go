@@ -1,0 +1,133 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"path"
+	"regexp"
+	"strings"
+)
+
+var (
+	namePattern    = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
+	versionPattern = regexp.MustCompile(`^v\d+(?:\.\d+)*$`)
+	digestPattern  = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	imagePattern   = regexp.MustCompile(`^([a-zA-Z0-9.-]+(:\d+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?$`)
+	signalPattern  = regexp.MustCompile(`^SIG(HUP|INT|QUIT|USR1|USR2|TERM|CONT|WINCH|RTMIN(\+\d+)?)$`)
+)
+
+// ValidVersion tells whether a file version has the form v1, v1.2, v20261123.
+func ValidVersion(v string) bool { return versionPattern.MatchString(v) }
+
+// Validate checks a defaulted HotPatch. It reports everything that is wrong,
+// each as an *Error that names file.
+func (h HotPatch) Validate(file string) error {
+	v := &validation{file: file, object: describe(h.Kind, h.Metadata)}
+	v.check(h.APIVersion == APIVersion, "apiVersion", "want %s, got %q", APIVersion, h.APIVersion)
+	v.check(h.Kind == KindHotPatch, "kind", "want %s, got %q", KindHotPatch, h.Kind)
+	v.check(namePattern.MatchString(h.Metadata.Name), "metadata.name", "want a lower case DNS name, got %q", h.Metadata.Name)
+	v.check(namePattern.MatchString(h.Metadata.Namespace), "metadata.namespace", "want a lower case DNS name, got %q", h.Metadata.Namespace)
+	v.target(h.Spec.Target)
+	v.containers(h.Spec.Containers)
+	v.files(h.Spec.Files)
+	v.rollout(h.Spec.Rollout)
+	v.check(len(h.Spec.Containers)+len(h.Spec.Files) > 0, "spec", "asks for nothing: give containers or files")
+	return errors.Join(v.errs...)
+}
+
+// validation gathers what is wrong with one object.
+type validation struct {
+	file, object string
+	errs         []error
+}
+
+func (v *validation) check(ok bool, field, reason string, args ...any) {
+	if !ok {
+		v.errs = append(v.errs, &Error{File: v.file, Object: v.object, Field: field, Reason: fmt.Sprintf(reason, args...)})
+	}
+}
+
+func (v *validation) target(t Target) {
+	if t.Selector != nil {
+		v.check(len(t.Selector.MatchLabels) > 0, "spec.target.selector.matchLabels", "is empty and would select every pod")
+		v.check(t.Kind == "" && t.Name == "", "spec.target", "give either a workload (kind, name) or a selector, not both")
+		return
+	}
+	v.check(t.Kind != "", "spec.target.kind", "is missing: name a workload such as Deployment, or give a selector")
+	v.check(t.APIVersion != "", "spec.target.apiVersion", "is missing: for a Deployment it is apps/v1")
+	v.check(namePattern.MatchString(t.Name), "spec.target.name", "want the workload's name, got %q", t.Name)
+}
+
+func (v *validation) containers(containers []Container) {
+	seen := map[string]bool{}
+	for i, c := range containers {
+		field := fmt.Sprintf("spec.containers[%d]", i)
+		v.check(c.Name != "", field+".name", "is missing")
+		v.check(!seen[c.Name], field+".name", "%q stands here twice", c.Name)
+		seen[c.Name] = true
+		v.check(imagePattern.MatchString(c.Image), field+".image", "want an image such as registry.example/game:v2, got %q", c.Image)
+		for j, p := range c.Carry {
+			v.check(carriable(p), fmt.Sprintf("%s.carry[%d]", field, j), "want an absolute path outside /proc, /sys and /dev, got %q", p)
+		}
+		if c.Reload != nil {
+			v.reload(field+".reload", *c.Reload)
+		}
+	}
+}
+
+func (v *validation) reload(field string, r Reload) {
+	v.check((r.Signal == "") != (len(r.Exec) == 0), field, "give either signal or exec")
+	v.check(r.Signal == "" || signalPattern.MatchString(r.Signal), field+".signal", "want a signal by name such as SIGHUP, got %q", r.Signal)
+	v.check(r.Process == "" || r.Signal != "", field+".process", "is the process to signal, but there is no signal")
+}
+
+func carriable(p string) bool {
+	if !path.IsAbs(p) || path.Clean(p) != p || p == "/" {
+		return false
+	}
+	for _, kernel := range []string{"/proc", "/sys", "/dev"} {
+		if p == kernel || strings.HasPrefix(p, kernel+"/") {
+			return false
+		}
+	}
+	return true
+}
+
+func (v *validation) files(files []File) {
+	seen := map[string]bool{}
+	for i, f := range files {
+		field := fmt.Sprintf("spec.files[%d]", i)
+		v.check(LocalPath(f.Path), field+".path", "want a path below the sidecar's directory, got %q", f.Path)
+		v.check(!seen[f.Path], field+".path", "%q stands here twice", f.Path)
+		seen[f.Path] = true
+		v.check(ValidVersion(f.Version), field+".version", "want v1, v1.2 or the like, got %q", f.Version)
+		v.check((f.From == "") != (f.URL == ""), field, "give either from (a file of this repository) or url")
+		v.check(f.From == "" || LocalPath(f.From) || strings.HasPrefix(f.From, "../"), field+".from", "want a path relative to this file, got %q", f.From)
+		v.check(f.SHA256 == "" || digestPattern.MatchString(f.SHA256), field+".sha256", "want 64 hex digits, got %q", f.SHA256)
+		if f.URL != "" {
+			v.url(field, f)
+		}
+	}
+}
+
+func (v *validation) url(field string, f File) {
+	u, err := url.Parse(f.URL)
+	v.check(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "", field+".url", "want an http or https URL")
+	v.check(err != nil || u.User == nil, field+".url", "must not hold credentials")
+	v.check(f.SHA256 != "", field+".sha256", "is needed with url, so that every pod gets the same bytes")
+}
+
+func (v *validation) rollout(r Rollout) {
+	for field, value := range map[string]IntOrPercent{"partition": r.Partition, "maxConcurrent": r.MaxConcurrent, "maxUnavailable": r.MaxUnavailable} {
+		v.check(value.Value >= 0 && (!value.Percent || value.Value <= 100), "spec.rollout."+field, "want a number of pods or 0%% to 100%%, got %s", value)
+	}
+	v.check(r.MaxConcurrent.Value > 0, "spec.rollout.maxConcurrent", "with 0 nothing would ever change; to hold pods back use partition")
+	v.check(r.MaxUnavailable.Value > 0, "spec.rollout.maxUnavailable", "with 0 nothing would ever change; to hold pods back use partition")
+}
+
+// LocalPath tells whether p is a clean relative path that stays below its
+// directory.
+func LocalPath(p string) bool {
+	return p != "" && p != "." && !path.IsAbs(p) && path.Clean(p) == p && p != ".." && !strings.HasPrefix(p, "../") && !strings.ContainsRune(p, 0)
+}
