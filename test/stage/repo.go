@@ -1,0 +1,94 @@
+package stage
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"hotpatch.dev/hotpatch/api"
+)
+
+// Repo is a person's clone of the repository that the reconciler follows.
+type Repo struct {
+	Dir string
+	URL string
+}
+
+// Clone makes a working clone in dir.
+func Clone(ctx context.Context, url, dir string) (*Repo, error) {
+	r := &Repo{Dir: dir, URL: url}
+	if _, err := Run(ctx, "", "git", "clone", "-q", url, dir); err != nil {
+		return nil, err
+	}
+	for _, setting := range [][]string{{"user.name", "Operator"}, {"user.email", "operator@hotpatch.example"}} {
+		if _, err := r.Git(ctx, "config", setting[0], setting[1]); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// Git runs git in the clone.
+func (r *Repo) Git(ctx context.Context, args ...string) (string, error) {
+	out, err := Run(ctx, r.Dir, "git", args...)
+	return strings.TrimSpace(out), err
+}
+
+// Replace edits a file by replacing the one place where old stands.
+func (r *Repo) Replace(path, old, new string) error {
+	name := filepath.Join(r.Dir, path)
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	if n := bytes.Count(content, []byte(old)); n != 1 {
+		return fmt.Errorf("%s: %q stands there %d times, want once", path, old, n)
+	}
+	return os.WriteFile(name, bytes.Replace(content, []byte(old), []byte(new), 1), 0o644)
+}
+
+// Push commits everything in the clone and pushes it to main.
+func (r *Repo) Push(ctx context.Context, message string) error {
+	for _, args := range [][]string{{"add", "-A"}, {"commit", "-q", "-m", message}, {"push", "-q", "origin", "HEAD:main"}} {
+		if _, err := r.Git(ctx, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Revert undoes the newest n commits with one `git revert` each, and pushes.
+func (r *Repo) Revert(ctx context.Context, n int) error {
+	if _, err := r.Git(ctx, "revert", "--no-edit", fmt.Sprintf("HEAD~%d..HEAD", n)); err != nil {
+		return err
+	}
+	_, err := r.Git(ctx, "push", "-q", "origin", "HEAD:main")
+	return err
+}
+
+// Status reads a HotPatch's record off the status branch on the server.
+func (r *Repo) Status(ctx context.Context, name string) (api.HotPatchStatus, error) {
+	if _, err := r.Git(ctx, "fetch", "-q", "origin", "+hotpatch-status:refs/remotes/origin/hotpatch-status"); err != nil {
+		return api.HotPatchStatus{}, err
+	}
+	file := fmt.Sprintf("clusters/%s/%s/%s.yaml", Cluster, Namespace, name)
+	out, err := r.Git(ctx, "show", "origin/hotpatch-status:"+file)
+	if err != nil {
+		return api.HotPatchStatus{}, err
+	}
+	return api.DecodeStatus(file, []byte(out))
+}
+
+// Head is the newest commit of the clone.
+func (r *Repo) Head(ctx context.Context) (string, error) { return r.Git(ctx, "rev-parse", "HEAD") }
+
+// Story is the log of the status branch, newest first.
+func (r *Repo) Story(ctx context.Context, n int) (string, error) {
+	if _, err := r.Git(ctx, "fetch", "-q", "origin", "+hotpatch-status:refs/remotes/origin/hotpatch-status"); err != nil {
+		return "", err
+	}
+	return r.Git(ctx, "log", fmt.Sprintf("-%d", n), "--format=%h %s", "origin/hotpatch-status")
+}
