@@ -1,0 +1,147 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/invopop/jsonschema"
+	"k8s.io/kube-openapi/pkg/validation/spec"
+	"k8s.io/kube-openapi/pkg/validation/strfmt"
+	"k8s.io/kube-openapi/pkg/validation/validate"
+	"sigs.k8s.io/yaml"
+)
+
+var update = flag.Bool("update", false, "rewrite schema.json from the types")
+
+// The schema that is shipped is the one that the types give.
+func TestSchemaIsFresh(t *testing.T) {
+	want := generate(t)
+	if *update {
+		if err := os.WriteFile("schema.json", want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if !bytes.Equal(Schema(), want) {
+		t.Error("schema.json is not what the types say; run: go test ./api -run Schema -update")
+	}
+}
+
+// What the schema refuses, Decode refuses too, and the other way round for
+// whatever a schema can say.
+func TestSchemaAgreesWithDecode(t *testing.T) {
+	var s spec.Schema
+	if err := json.Unmarshal(generate(t), &s); err != nil {
+		t.Fatal(err)
+	}
+	validator := validate.NewSchemaValidator(&s, nil, "", strfmt.Default)
+	for _, edit := range []struct {
+		name, old, new string
+		ok             bool
+	}{
+		{"as it is", "", "", true},
+		{"a number", `"40%"`, "3", true},
+		{"a file by URL", "from: files/index.html", "url: 'https://x/y', sha256: " + strings.Repeat("a", 64), true},
+		{"nobody is told", `    reload: {signal: SIGHUP, process: "nginx: master process nginx"}`, "", true},
+		{"a command", "signal: SIGHUP, process: \"nginx: master process nginx\"", "exec: [/reload]", true},
+		{"a selector", "apiVersion: apps/v1, kind: Deployment, name: game", "selector: {matchLabels: {app: x}}", true},
+		{"unknown field", "rollout:", "rolout:", false},
+		{"words for a number", `"40%"`, "many", false},
+		{"below zero", `"40%"`, "-1", false},
+		{"no version", "version: v2, ", "", false},
+		{"bad version", "version: v2", "version: latest", false},
+		{"no source", ", from: files/index.html", "", false},
+		{"two sources", "from: files/index.html", "from: x, url: 'http://x/y', sha256: " + strings.Repeat("a", 64), false},
+		{"URL without digest", "from: files/index.html", "url: 'http://x/y'", false},
+		{"signal and command", "signal: SIGHUP, ", "signal: SIGHUP, exec: [/x], ", false},
+		{"unknown signal", "SIGHUP", "HUP", false},
+		{"bad image", "game:v2", "Game v2", false},
+		{"nothing asked for", good[strings.Index(good, "  containers:"):], "", false},
+		{"target by halves", "kind: Deployment, ", "", false},
+		{"other kind", "kind: HotPatch\n", "kind: HotPath\n", false},
+		{"capital name", "{name: game}", "{name: Game}", false},
+	} {
+		t.Run(edit.name, func(t *testing.T) {
+			doc := strings.Replace(good, edit.old, edit.new, 1)
+			_, err := Decode("f", []byte(doc))
+			var v any
+			if err := yaml.Unmarshal([]byte(doc), &v); err != nil {
+				t.Fatal(err)
+			}
+			result := validator.Validate(v)
+			if (err == nil) != edit.ok || result.IsValid() != edit.ok {
+				t.Errorf("want accepted: %t\nDecode: %v\nschema: %v\n%s", edit.ok, err, result.Errors, doc)
+			}
+		})
+	}
+}
+
+// generate makes the schema of a HotPatch as a person writes one.
+func generate(t *testing.T) []byte {
+	t.Helper()
+	r := &jsonschema.Reflector{DoNotReference: true, Anonymous: true, Mapper: mapped}
+	if err := r.AddGoComments("hotpatch.dev/hotpatch/api", "./", jsonschema.WithFullComment()); err != nil {
+		t.Fatal(err)
+	}
+	s := r.Reflect(HotPatch{})
+	s.ID = "https://hotpatch.dev/schema/v1alpha1/hotpatch.json"
+	tellRules(s)
+	out, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(out, '\n')
+}
+
+func mapped(t reflect.Type) *jsonschema.Schema {
+	if t != reflect.TypeFor[IntOrPercent]() {
+		return nil
+	}
+	return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
+		{Type: "integer", Minimum: "0"},
+		{Type: "string", Pattern: `^(\d|[1-9]\d|100)%$`},
+	}}
+}
+
+// tellRules adds what the types cannot say, out of the patterns that Validate
+// uses.
+func tellRules(s *jsonschema.Schema) {
+	at(s, "apiVersion").Enum = []any{APIVersion}
+	at(s, "kind").Enum = []any{KindHotPatch}
+	for path, pattern := range map[string]*regexp.Regexp{
+		"metadata.name": namePattern, "metadata.namespace": namePattern, "spec.target.name": namePattern,
+		"spec.containers.image": imagePattern, "spec.containers.reload.signal": signalPattern,
+		"spec.files.version": versionPattern, "spec.files.sha256": digestPattern,
+	} {
+		at(s, path).Pattern = pattern.String()
+	}
+	at(s, "spec").AnyOf = given([]string{"containers"}, []string{"files"})
+	at(s, "spec.target").OneOf = given([]string{"selector"}, []string{"apiVersion", "kind", "name"})
+	at(s, "spec.containers.reload").OneOf = given([]string{"signal"}, []string{"exec"})
+	at(s, "spec.files").OneOf = given([]string{"from"}, []string{"url", "sha256"})
+}
+
+func given(alternatives ...[]string) []*jsonschema.Schema {
+	var out []*jsonschema.Schema
+	for _, fields := range alternatives {
+		out = append(out, &jsonschema.Schema{Required: fields})
+	}
+	return out
+}
+
+// at finds the schema of a field; of a list it is that of an item.
+func at(s *jsonschema.Schema, path string) *jsonschema.Schema {
+	for field := range strings.SplitSeq(path, ".") {
+		s, _ = s.Properties.Get(field)
+		if s.Items != nil {
+			s = s.Items
+		}
+	}
+	return s
+}
