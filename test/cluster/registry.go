@@ -19,7 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 )
 
-//go:embed pause.c
+//go:embed pause/pause.c
 var pauseSource []byte
 
 // startRegistry starts `box registry`, which holds the nodes' images.
@@ -78,11 +78,7 @@ func pushPause() error {
 	if err != nil {
 		return err
 	}
-	image, err := crane.Image(map[string][]byte{"pause": content})
-	if err != nil {
-		return err
-	}
-	image, err = withEntrypoint(image, "/pause")
+	image, err := imageOf("pause", content)
 	if err != nil {
 		return err
 	}
