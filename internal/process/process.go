@@ -1,5 +1,6 @@
 // Package process finds processes by the names people use for them and signals
-// them without ever hitting another: by pidfd, so that a PID used again is safe.
+// them without ever hitting another: a name is never a part of a command line,
+// and a pidfd holds on to the process, so that a PID used again is safe.
 package process
 
 import (
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,6 +24,9 @@ type Process struct {
 	PID  int
 	Comm string   // at most 15 bytes
 	Args []string // a title set by the program is one argument
+	// Started is when, in clock ticks since boot. With PID it names one
+	// process for good.
+	Started uint64
 }
 
 // All lists the processes that can be seen.
@@ -43,18 +48,41 @@ func All() ([]Process, error) {
 func Of(pids []int) []Process {
 	var out []Process
 	for _, pid := range pids {
-		comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-		if err != nil {
-			continue
+		if p, ok := read(pid); ok {
+			out = append(out, p)
 		}
-		cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		if err != nil || len(cmdline) == 0 {
-			continue
-		}
-		args := strings.Split(string(bytes.TrimRight(cmdline, "\x00")), "\x00")
-		out = append(out, Process{PID: pid, Comm: strings.TrimSpace(string(comm)), Args: args})
 	}
 	return out
+}
+
+func read(pid int) (Process, bool) {
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
+	stat, err := os.ReadFile(dir + "/stat")
+	if err != nil {
+		return Process{}, false
+	}
+	cmdline, err := os.ReadFile(dir + "/cmdline")
+	if err != nil || len(cmdline) == 0 {
+		return Process{}, false
+	}
+	comm, started, ok := parseStat(stat)
+	args := strings.Split(string(bytes.TrimRight(cmdline, "\x00")), "\x00")
+	return Process{PID: pid, Comm: comm, Args: args, Started: started}, ok
+}
+
+// parseStat reads /proc/PID/stat: "12 (comm) S …" with the start time as the
+// 22nd field. The command name may itself hold parentheses and spaces.
+func parseStat(stat []byte) (comm string, started uint64, ok bool) {
+	open, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
+	if open < 0 || end < open {
+		return "", 0, false
+	}
+	fields := strings.Fields(string(stat[end+1:]))
+	if len(fields) < 20 {
+		return "", 0, false
+	}
+	started, err := strconv.ParseUint(fields[19], 10, 64)
+	return string(stat[open+1 : end]), started, err == nil
 }
 
 // Named tells whether name is this process's: its command name, its program as
@@ -68,47 +96,46 @@ func (p Process) Named(name string) bool {
 	}
 	line := strings.TrimSpace(strings.Join(p.Args, " "))
 	switch name {
-	case p.Comm, p.Args[0], filepath.Base(p.Args[0]), line:
+	case p.Args[0], filepath.Base(p.Args[0]), line:
 		return true
+	case p.Comm:
+		return !p.wrapper()
 	}
 	return strings.HasPrefix(line, name+" ")
+}
+
+// wrapper tells whether the process is a shell running a script. Its command
+// name is the script's file name, often that of the very program it starts; a
+// signal meant for the program would end the shell, and the container with it.
+func (p Process) wrapper() bool {
+	shells := []string{"sh", "bash", "dash", "ash", "busybox"}
+	program := filepath.Base(p.Args[0])
+	return slices.Contains(shells, program) && p.Comm != program
 }
 
 // Find is the one process of that name, the oldest if it has forked copies of
 // itself. The error is ErrNotFound if there is none.
 func Find(processes []Process, name string) (Process, error) {
-	self := os.Getpid()
-	var found []Process
-	for _, p := range processes {
-		if p.PID != self && p.Named(name) {
-			found = append(found, p)
+	var oldest *Process
+	for i, p := range processes {
+		if p.PID == os.Getpid() || !p.Named(name) {
+			continue
+		}
+		if oldest == nil || p.Started < oldest.Started {
+			oldest = &processes[i]
 		}
 	}
-	if len(found) == 0 {
+	if oldest == nil {
 		return Process{}, fmt.Errorf("%w: none is named %q", ErrNotFound, name)
 	}
-	oldest := found[0]
-	for _, p := range found[1:] {
-		if started(p.PID) < started(oldest.PID) {
-			oldest = p
-		}
-	}
-	return oldest, nil
+	return *oldest, nil
 }
 
-// started is when a process started, in clock ticks since boot.
-func started(pid int) uint64 {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 1<<64 - 1
-	}
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	ticks, _ := strconv.ParseUint(fields[19], 10, 64)
-	return ticks
-}
-
-// Signal parses a signal's name: SIGHUP, HUP or SIGRTMIN+3.
+// Signal parses a signal as kill(1) takes it: SIGHUP, HUP, 1 or SIGRTMIN+3.
 func Signal(name string) (unix.Signal, error) {
+	if n, err := strconv.Atoi(name); err == nil && 0 < n && n <= 64 {
+		return unix.Signal(n), nil
+	}
 	full := strings.ToUpper(name)
 	if !strings.HasPrefix(full, "SIG") {
 		full = "SIG" + full
@@ -138,6 +165,23 @@ func Open(pid int) (*Handle, error) {
 		return nil, fmt.Errorf("take hold of process %d: %w", pid, err)
 	}
 	return &Handle{PID: pid, fd: fd}, nil
+}
+
+// Open takes hold of the very process that was read. The error is ErrNotFound
+// if it has ended since, even if its PID is in use again.
+func (p Process) Open() (*Handle, error) {
+	h, err := Open(p.PID)
+	if errors.Is(err, unix.ESRCH) {
+		return nil, fmt.Errorf("%w: %d has ended", ErrNotFound, p.PID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if now, ok := read(p.PID); !ok || now.Started != p.Started {
+		h.Close()
+		return nil, fmt.Errorf("%w: %d has ended", ErrNotFound, p.PID)
+	}
+	return h, nil
 }
 
 // Signal sends a signal.

@@ -2,7 +2,9 @@ package process
 
 import (
 	"errors"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -12,6 +14,8 @@ import (
 func TestNamed(t *testing.T) {
 	master := Process{Comm: "nginx", Args: []string{"nginx: master process nginx -g daemon off;"}}
 	shell := Process{Comm: "sh", Args: []string{"sh", "-c", "exec nginx: master process nginx"}}
+	script := Process{Comm: "server", Args: []string{"/bin/sh", "/usr/local/bin/server", "--port", "7777"}}
+	python := Process{Comm: "server.py", Args: []string{"python3", "/game/server.py"}}
 	game := Process{Comm: "server", Args: []string{"/game/server", "--port", "7777"}}
 	for _, c := range []struct {
 		p    Process
@@ -24,6 +28,8 @@ func TestNamed(t *testing.T) {
 		{master, "process nginx", false},
 		{shell, "nginx: master process nginx", false},
 		{shell, "nginx", false},
+		{script, "server", false}, {script, "/bin/sh", true}, {script, "sh", true},
+		{python, "server.py", true}, {python, "python3 /game/server.py", true},
 		{game, "server", true}, {game, "/game/server", true}, {game, "7777", false}, {game, "", false},
 	} {
 		if got := c.p.Named(c.name); got != c.want {
@@ -49,7 +55,12 @@ func TestFindAndSignalARealProcess(t *testing.T) {
 	if err != nil || found.PID != target.Process.Pid {
 		t.Fatalf("found %+v, %v; want PID %d", found, err, target.Process.Pid)
 	}
-	h, err := Open(found.PID)
+	reused := found
+	reused.Started++
+	if _, err := reused.Open(); !errors.Is(err, ErrNotFound) {
+		t.Errorf("took hold of a PID that is used again: %v", err)
+	}
+	h, err := found.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,18 +78,46 @@ func TestFindAndSignalARealProcess(t *testing.T) {
 	if err := h.Signal(unix.SIGTERM); !errors.Is(err, unix.ESRCH) {
 		t.Errorf("signal to an ended process: %v", err)
 	}
+	if _, err := found.Open(); !errors.Is(err, ErrNotFound) {
+		t.Errorf("took hold of an ended process: %v", err)
+	}
 	if _, err := Find(all, "no such name"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestSignalNames(t *testing.T) {
-	for name, want := range map[string]unix.Signal{"SIGHUP": unix.SIGHUP, "usr2": unix.SIGUSR2, "SIGRTMIN+3": 37} {
+	for name, want := range map[string]unix.Signal{"SIGHUP": unix.SIGHUP, "usr2": unix.SIGUSR2, "1": unix.SIGHUP, "SIGRTMIN+3": 37} {
 		if got, err := Signal(name); err != nil || got != want {
 			t.Errorf("%s: %v %v", name, got, err)
 		}
 	}
-	if _, err := Signal("SIGNONE"); err == nil {
-		t.Error("SIGNONE accepted")
+	for _, name := range []string{"SIGNONE", "", "0", "65", "-1"} {
+		if _, err := Signal(name); err == nil {
+			t.Errorf("%q accepted", name)
+		}
+	}
+}
+
+// The oldest of several is the master that forked the others; the test itself
+// is never found.
+func TestFindTheOldestButNotOneself(t *testing.T) {
+	var started []*exec.Cmd
+	for range 2 {
+		c := exec.Command("sleep", "32.125")
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer c.Wait()
+		defer c.Process.Kill()
+		started = append(started, c)
+		time.Sleep(30 * time.Millisecond)
+	}
+	both := Of([]int{started[1].Process.Pid, started[0].Process.Pid, os.Getpid()})
+	if found, err := Find(both, "sleep"); err != nil || found.PID != started[0].Process.Pid {
+		t.Errorf("found %+v, %v; want PID %d", found, err, started[0].Process.Pid)
+	}
+	if _, err := Find(both, filepath.Base(os.Args[0])); !errors.Is(err, ErrNotFound) {
+		t.Errorf("found oneself: %v", err)
 	}
 }
