@@ -1,0 +1,80 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"hotpatch.dev/hotpatch/reconciler"
+)
+
+// settings is everything a flag sets.
+type settings struct {
+	options             reconciler.Options
+	logFormat, logLevel string
+	version             bool
+}
+
+// parse reads flags, and for each flag that is not given the environment
+// variable HOTPATCH_<FLAG>, as in HOTPATCH_STATUS_BRANCH.
+func parse(args []string) (settings, error) {
+	var s settings
+	flags := pflag.NewFlagSet("hotpatch-reconciler", pflag.ContinueOnError)
+	flags.SortFlags = false
+	s.define(flags)
+	if err := flags.Parse(args); err != nil {
+		return s, err
+	}
+	if flags.NArg() > 0 {
+		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	return s, fromEnvironment(flags)
+}
+
+func (s *settings) define(f *pflag.FlagSet) {
+	o := &s.options
+	f.StringVar(&o.Repo, "repo", "", "URL of the Git repository (https://…, http://…, file://…)")
+	f.StringVar(&o.Branch, "branch", "main", "branch to follow")
+	f.StringVar(&o.Path, "path", ".", "directory of the kustomization in the repository")
+	f.StringVar(&o.StatusBranch, "status-branch", "hotpatch-status", "branch that results are committed to")
+	f.StringVar(&o.Cluster, "cluster", "", "name of this cluster in the results")
+	f.DurationVar(&o.Interval, "interval", 30*time.Second, "time between two polls of the Git server")
+	f.StringVar(&o.Schedule, "schedule", "", "cron spec to poll by, instead of --interval")
+	f.StringVar(&o.Kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "kubeconfig file; empty inside a cluster")
+	f.BoolVar(&o.LeaderElect, "leader-elect", true, "take turns with other reconcilers of the namespace")
+	f.StringVar(&o.Namespace, "namespace", cmp.Or(os.Getenv("POD_NAMESPACE"), "hotpatch-system"), "namespace of the Lease")
+	f.StringVar(&o.Identity, "identity", cmp.Or(os.Getenv("POD_NAME"), hostIdentity()), "name of this process in the Lease")
+	f.StringVar(&o.Listen, "listen", ":8080", "address of the HTTP server")
+	f.StringVar(&o.AdvertiseHost, "advertise-host", cmp.Or(os.Getenv("POD_IP"), "127.0.0.1"), "host under which pods reach the HTTP server")
+	f.StringVar(&o.TriggerTokenFile, "trigger-token-file", "", "file with the token that POST /trigger wants")
+	f.StringVar(&o.SidecarTokenFile, "sidecar-token-file", "", "file with the token shown to sidecars")
+	f.StringSliceVar(&o.InsecureRegistries, "insecure-registries", nil, "registries (host:port) that speak plain HTTP")
+	f.StringVar(&s.logFormat, "log-format", "text", "text or json")
+	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warning or error")
+	f.BoolVar(&s.version, "version", false, "print the version and exit")
+}
+
+func fromEnvironment(flags *pflag.FlagSet) (err error) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		name := "HOTPATCH_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value, set := os.LookupEnv(name)
+		if f.Changed || !set || value == "" || err != nil {
+			return
+		}
+		if wrong := flags.Set(f.Name, value); wrong != nil {
+			err = fmt.Errorf("%s: %w", name, wrong)
+		}
+	})
+	return err
+}
+
+// hostIdentity tells processes outside of a cluster apart.
+func hostIdentity() string {
+	host, _ := os.Hostname()
+	return host + "-" + strconv.Itoa(os.Getpid())
+}

@@ -1,0 +1,50 @@
+package reconciler
+
+import (
+	"bytes"
+	"maps"
+	"net/http"
+	"net/url"
+	"path"
+	"sync"
+	"time"
+)
+
+// files serves the repository's own files to sidecars, by digest. Only what
+// some HotPatch refers to now can be had: the repository itself stays private.
+type files struct {
+	base string // "http://10.0.0.7:8080", how pods reach this process
+
+	mu      sync.RWMutex
+	content map[string][]byte // by SHA-256 in hex
+}
+
+// publish replaces what is served.
+func (f *files) publish(content map[string][]byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.content = maps.Clone(content)
+}
+
+// url is where a file of the repository can be had.
+func (f *files) url(digest, name string) string {
+	return f.base + "/files/sha256/" + digest + "/" + url.PathEscape(path.Base(name))
+}
+
+// ServeHTTP answers GET /files/sha256/{digest}/{name}. The name is for people
+// and for sidecars that name a file after its URL.
+func (f *files) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	digest := r.PathValue("digest")
+	f.mu.RLock()
+	content, ok := f.content[digest]
+	f.mu.RUnlock()
+	if !ok {
+		http.Error(w, "no HotPatch refers to a file with this digest", http.StatusNotFound)
+		return
+	}
+	w.Header().Set("ETag", `"`+digest+`"`)
+	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+}

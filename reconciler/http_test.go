@@ -1,0 +1,102 @@
+package reconciler
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// call sends a request and returns the answer's code and body.
+func call(t *testing.T, method, url string, header http.Header) (int, string) {
+	t.Helper()
+	r, err := http.NewRequest(method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header = header
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(body)
+}
+
+func serveEndpoints(t *testing.T, e *endpoints) string {
+	t.Helper()
+	server := httptest.NewServer(e.handler())
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func TestTriggerWantsItsToken(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("s3cret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	polls := 0
+	url := serveEndpoints(t, &endpoints{metrics: newMetrics(), files: &files{}, poll: func() { polls++ }, tokenFile: file}) + "/trigger"
+
+	for header, want := range map[string]int{"": 401, "Bearer wrong": 401, "Bearer ": 401, "Bearer s3cret": 202} {
+		if code, _ := call(t, "POST", url, http.Header{"Authorization": {header}}); code != want {
+			t.Errorf("%q: %d, want %d", header, code, want)
+		}
+	}
+	if code, _ := call(t, "GET", url, http.Header{"Authorization": {"Bearer s3cret"}}); code != http.StatusMethodNotAllowed {
+		t.Errorf("GET: %d", code)
+	}
+	if polls != 1 {
+		t.Errorf("%d polls, want 1", polls)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if code, body := call(t, "POST", url, nil); code != 500 || strings.Contains(body, file) {
+		t.Errorf("a missing token file opens the trigger, or is named to strangers: %d %s", code, body)
+	}
+}
+
+func TestReadyzSaysWhyNot(t *testing.T) {
+	url := serveEndpoints(t, &endpoints{metrics: newMetrics(), files: &files{}, ready: func() error { return errors.New("no pass has ended yet") }})
+	if code, body := call(t, "GET", url+"/readyz", nil); code != 503 || !strings.Contains(body, "no pass") {
+		t.Errorf("%d %s", code, body)
+	}
+	if code, _ := call(t, "GET", url+"/healthz", nil); code != 200 {
+		t.Errorf("healthz: %d", code)
+	}
+}
+
+func TestOnlyFilesReferredToAreServed(t *testing.T) {
+	content := []byte("<h1>2048</h1>")
+	sum := sha256.Sum256(content)
+	digest := hex.EncodeToString(sum[:])
+	f := &files{}
+	f.base = serveEndpoints(t, &endpoints{metrics: newMetrics(), files: f})
+	url := f.url(digest, "site/index page.html")
+
+	if code, _ := call(t, "GET", url, nil); code != 404 {
+		t.Errorf("before: %d, want 404", code)
+	}
+	f.publish(map[string][]byte{digest: content})
+	if code, body := call(t, "GET", url, nil); code != 200 || body != string(content) {
+		t.Errorf("published: %d %q", code, body)
+	}
+	if code, _ := call(t, "GET", url, http.Header{"If-None-Match": {`"` + digest + `"`}}); code != 304 {
+		t.Errorf("with its ETag: %d, want 304", code)
+	}
+	f.publish(nil)
+	if code, _ := call(t, "GET", url, nil); code != 404 {
+		t.Errorf("after: %d, want 404", code)
+	}
+}

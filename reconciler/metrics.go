@@ -1,0 +1,83 @@
+package reconciler
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"hotpatch.dev/hotpatch/api"
+)
+
+// metrics are the reconciler's own, in a registry of their own.
+type metrics struct {
+	registry *prometheus.Registry
+	passes   *prometheus.CounterVec
+	stages   *prometheus.HistogramVec
+	polls    *prometheus.CounterVec
+	commits  *prometheus.CounterVec
+	work     *prometheus.CounterVec
+	pods     *prometheus.GaugeVec
+	phases   *prometheus.GaugeVec
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		passes:   counters("hotpatch_passes_total", "Passes of the loop, by what asked for them.", "cause"),
+		polls:    counters("hotpatch_git_polls_total", "Polls of the Git server: unchanged, changed or failed.", "result"),
+		commits:  counters("hotpatch_status_commits_total", "Commits of results to the status branch: pushed or failed.", "result"),
+		work:     counters("hotpatch_actions_total", "Writes to pods and calls of sidecars: done or failed.", "action", "result"),
+		pods:     gauges("hotpatch_pods", "Pods of each HotPatch: desired, updated, updated_ready, ready, total.", "namespace", "name", "count"),
+		phases:   gauges("hotpatch_phase", "1 for the phase that a HotPatch is in.", "namespace", "name", "phase"),
+		stages: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "hotpatch_stage_seconds",
+			Help:    "Time that each stage of a pass takes.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
+		}, []string{"stage"}),
+	}
+	m.registry.MustRegister(m.passes, m.stages, m.polls, m.commits, m.work, m.pods, m.phases,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func counters(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+}
+
+func gauges(name, help string, labels ...string) *prometheus.GaugeVec {
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+}
+
+// stage starts to measure a stage; the function it returns ends it.
+func (m *metrics) stage(name string) func() {
+	start := time.Now()
+	return func() { m.stages.WithLabelValues(name).Observe(time.Since(start).Seconds()) }
+}
+
+// show publishes the counts and phases of all HotPatches there are.
+func (m *metrics) show(statuses []api.HotPatchStatus) {
+	m.pods.Reset()
+	m.phases.Reset()
+	for _, s := range statuses {
+		namespace, name := s.Metadata.Namespace, s.Metadata.Name
+		m.phases.WithLabelValues(namespace, name, string(s.Phase)).Set(1)
+		for count, n := range map[string]int{
+			"desired":       s.Counts.Desired,
+			"updated":       s.Counts.Updated,
+			"updated_ready": s.Counts.UpdatedReady,
+			"ready":         s.Counts.Ready,
+			"total":         s.Counts.Total,
+		} {
+			m.pods.WithLabelValues(namespace, name, count).Set(float64(n))
+		}
+	}
+}
+
+// outcome is the result label of everything that either works or does not.
+func outcome(err error, good string) string {
+	if err != nil {
+		return "failed"
+	}
+	return good
+}

@@ -1,0 +1,89 @@
+package reconciler
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"time"
+)
+
+// Options say which branch to follow into which cluster.
+type Options struct {
+	// Repo is the URL of the Git repository; credentials do not belong in it.
+	Repo string
+	// Branch is what people push to, StatusBranch where results go.
+	Branch, StatusBranch string
+	// Path of the kustomization in the repository.
+	Path string
+	// Cluster names this cluster in the results: clusters/<Cluster>/….
+	Cluster string
+	// Interval between two polls of the Git server; Schedule, a cron spec,
+	// takes its place when set.
+	Interval time.Duration
+	Schedule string
+
+	// Kubeconfig names a file; empty: the cluster this process runs in.
+	Kubeconfig string
+	// LeaderElect makes the reconcilers of one Namespace take turns; Identity
+	// tells them apart.
+	LeaderElect bool
+	Namespace   string
+	Identity    string
+
+	// Listen is the HTTP server's address; AdvertiseHost is the host, without
+	// port, under which pods reach it.
+	Listen        string
+	AdvertiseHost string
+	// TriggerTokenFile holds the token that POST /trigger wants; empty: none.
+	TriggerTokenFile string
+	// SidecarTokenFile holds the token shown to sidecars; empty: none.
+	SidecarTokenFile string
+	// InsecureRegistries ("host:port") speak plain HTTP.
+	InsecureRegistries []string
+}
+
+// Validate says everything that is wrong, by the name of the flag.
+func (o Options) Validate() error {
+	return errors.Join(
+		required("repo", o.Repo), required("branch", o.Branch), required("status-branch", o.StatusBranch),
+		required("cluster", o.Cluster), required("identity", o.Identity),
+		o.validateRepo(), o.validateTimes(), o.validateListen(),
+	)
+}
+
+func required(flag, value string) error {
+	if value == "" {
+		return fmt.Errorf("--%s is not set", flag)
+	}
+	return nil
+}
+
+// validateRepo refuses secrets where logs and commits would show them.
+func (o Options) validateRepo() error {
+	u, err := url.Parse(o.Repo)
+	if err != nil {
+		return errors.New("--repo is not a URL") // without the error: it quotes the URL
+	}
+	if _, secret := u.User.Password(); secret {
+		return errors.New("--repo must not hold a password; put credentials in a file")
+	}
+	return nil
+}
+
+func (o Options) validateTimes() error {
+	if o.Schedule == "" && o.Interval < time.Second {
+		return fmt.Errorf("--interval %s is too short, the least is 1s", o.Interval)
+	}
+	return nil
+}
+
+func (o Options) validateListen() error {
+	if _, _, err := net.SplitHostPort(o.Listen); err != nil {
+		return fmt.Errorf("--listen %q: want host:port or :port", o.Listen)
+	}
+	if o.LeaderElect && o.Namespace == "" {
+		return errors.New("--namespace is not set; leader election keeps its Lease there")
+	}
+	return nil
+}

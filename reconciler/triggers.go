@@ -1,0 +1,88 @@
+package reconciler
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// cause says why a pass runs; several may add up while one waits.
+type cause uint8
+
+const (
+	newCommit   cause = 1 << iota // Git has something else than before
+	podsChanged                   // so some pods are not what they were
+	workEnded                     // a write or a call has come back
+	retryDue                      // something that failed may be tried again
+)
+
+// trigger is a slot for one run of something. However often it is fired while a
+// run is under way, one more run follows, and none is lost.
+type trigger struct {
+	mu     sync.Mutex
+	causes cause
+	since  time.Time
+	wake   chan struct{}
+}
+
+func newTrigger() *trigger { return &trigger{wake: make(chan struct{}, 1)} }
+
+func (t *trigger) fire(c cause) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.causes == 0 {
+		t.since = time.Now()
+	}
+	t.causes |= c
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take empties the slot, and tells how long it had been waiting.
+func (t *trigger) take() (cause, time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.causes
+	t.causes = 0
+	return c, time.Since(t.since)
+}
+
+// serve runs work once per filled slot until ctx ends.
+func (t *trigger) serve(ctx context.Context, work func(context.Context, cause)) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.wake:
+			c, _ := t.take()
+			work(ctx, c)
+		}
+	}
+}
+
+// settle is how long a burst of pod events is gathered into one pass: agents
+// write annotation, label and condition within a millisecond or two.
+const settle = 3 * time.Millisecond
+
+// debounce returns a function that calls f once, settle after the first of a
+// burst of calls.
+func debounce(f func()) func() {
+	var mu sync.Mutex
+	waiting := false
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if waiting {
+			return
+		}
+		waiting = true
+		time.AfterFunc(settle, func() {
+			mu.Lock()
+			waiting = false
+			mu.Unlock()
+			f()
+		})
+	}
+}
