@@ -1,0 +1,80 @@
+package mount
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+)
+
+// Entry is one mount of a process's namespace.
+type Entry struct {
+	ID, Parent uint64
+	Path       string
+	Type       string
+	Options    []string // of the mount: ro, nosuid, …
+	Super      []string // of the filesystem: upperdir=…, …
+}
+
+// SuperOption is the value of a filesystem's option, or "".
+func (e Entry) SuperOption(name string) string {
+	return Filesystem{Options: e.Super}.Option(name)
+}
+
+// Table reads the mounts that a process sees. Proc is a directory of the proc
+// filesystem with the host's PIDs.
+func Table(proc *os.File, pid int) ([]Entry, error) {
+	fd, err := unix.Openat(int(proc.Fd()), fmt.Sprintf("%d/mountinfo", pid), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, failed("open", fmt.Sprintf("mountinfo of process %d", pid), err)
+	}
+	f := os.NewFile(uintptr(fd), "mountinfo")
+	defer f.Close()
+	return parse(io.LimitReader(f, 64<<20))
+}
+
+func parse(r io.Reader) ([]Entry, error) {
+	infos, err := mountinfo.GetMountsFromReader(r, nil)
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]Entry, len(infos))
+	for i, m := range infos {
+		entries[i] = Entry{ID: uint64(m.ID), Parent: uint64(m.Parent), Path: m.Mountpoint, Type: m.FSType,
+			Options: strings.Split(m.Options, ","), Super: strings.Split(m.VFSOptions, ",")}
+	}
+	return entries, nil
+}
+
+// ID is the mount that a path leads to, and whether it is a directory.
+func ID(dir int, path string, flags int) (id uint64, isDir bool, err error) {
+	var st unix.Statx_t
+	if err := unix.Statx(dir, path, flags, unix.STATX_MNT_ID|unix.STATX_TYPE, &st); err != nil {
+		return 0, false, failed("statx", path, err)
+	}
+	if st.Mask&unix.STATX_MNT_ID == 0 {
+		return 0, false, failed("statx", path+" mount ID", unix.ENOSYS)
+	}
+	return st.Mnt_id, st.Mode&unix.S_IFMT == unix.S_IFDIR, nil
+}
+
+// Root is the mount that is a process's root.
+func Root(proc *os.File, pid int) (Entry, []Entry, error) {
+	id, _, err := ID(int(proc.Fd()), fmt.Sprintf("%d/root", pid), 0)
+	if err != nil {
+		return Entry{}, nil, err
+	}
+	table, err := Table(proc, pid)
+	if err != nil {
+		return Entry{}, nil, err
+	}
+	for _, e := range table {
+		if e.ID == id {
+			return e, table, nil
+		}
+	}
+	return Entry{}, nil, fmt.Errorf("the root of process %d is not among its mounts: it is chrooted", pid)
+}

@@ -1,0 +1,80 @@
+package swap
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hotpatch.dev/hotpatch/nodeagent/mount"
+)
+
+// parkTree makes the finished tree visible to the container, where nobody
+// looks, so that it can become the root in one call.
+func (s *swap) parkTree() error {
+	if err := mount.Enter(s.container); err != nil {
+		return err
+	}
+	return mount.Attach(s.tree, park)
+}
+
+// stop stops every thread of the container. Without it a child that is just
+// being forked would keep the old root.
+func (s *swap) stop() error {
+	pids, err := containerProcesses(s.proc, s.cgroups, s.PID)
+	if err != nil {
+		return err
+	}
+	s.tracer = newTracer(s.proc, pids)
+	began := time.Now()
+	if err := s.tracer.stopAll(s.StopLimit); err != nil {
+		return err
+	}
+	s.tracer.began = began
+	s.result.Stopped = s.tracer.stopped()
+	return nil
+}
+
+// pivot is the commit point: every process of the namespace that was on the old
+// root is on the new one.
+func (s *swap) pivot() error {
+	return mount.Pivot(park, park+park)
+}
+
+// signal queues the reload while nothing runs, so that not one instruction of
+// the old program runs on the new root before it is told.
+func (s *swap) signal() error {
+	if s.Target == nil {
+		return nil
+	}
+	if err := s.Target.Signal(s.Signal); err != nil && !errors.Is(err, unix.ESRCH) {
+		return err
+	}
+	return nil
+}
+
+// release lets the threads run on. The kernel does the same if we die.
+func (s *swap) release() error {
+	if s.tracer == nil {
+		return nil
+	}
+	err := s.tracer.release()
+	if !s.tracer.began.IsZero() {
+		s.result.StopTime = time.Since(s.tracer.began)
+	}
+	s.tracer = nil
+	return err
+}
+
+// clear takes away what is parked: the old root after the pivot, our tree when
+// the swap is undone. What is still open keeps working.
+func (s *swap) clear() error {
+	if err := mount.Enter(s.container); err != nil {
+		return err
+	}
+	if err := s.clearLeftovers(); err != nil {
+		return fmt.Errorf("take the old root away: %w", err)
+	}
+	return nil
+}

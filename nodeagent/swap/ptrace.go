@@ -1,0 +1,273 @@
+package swap
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// From ptrace(2); not among the constants of x/sys/unix.
+const waitAll = 0x40000000 // __WALL: threads too
+
+// tracer stops threads with ptrace, because the kernel releases them if we die;
+// a frozen cgroup would stay frozen. It belongs to one OS thread.
+type tracer struct {
+	proc    *os.File
+	pids    func() ([]int, error) // of the container, read anew
+	threads map[int]*thread
+	began   time.Time
+}
+
+// thread is one traced thread. A signal that arrived while it was being stopped
+// is handed on at its release.
+type thread struct {
+	id      int
+	stopped bool
+	gone    bool
+	signal  int
+}
+
+func newTracer(proc *os.File, pids func() ([]int, error)) *tracer {
+	return &tracer{proc: proc, pids: pids, threads: map[int]*thread{}}
+}
+
+// stopAll stops thread after thread until a look finds none that is new: a
+// thread may have made others before it stopped.
+func (t *tracer) stopAll(limit time.Duration) error {
+	end := time.Now().Add(limit)
+	for {
+		fresh, err := t.seizeNew()
+		if err != nil {
+			return err
+		}
+		if len(fresh) == 0 {
+			return nil
+		}
+		for _, th := range fresh {
+			if err := t.await(th, end); err != nil {
+				return err
+			}
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("new processes appeared for %s; nothing was changed", limit)
+		}
+	}
+}
+
+func (t *tracer) stopped() int {
+	n := 0
+	for _, th := range t.threads {
+		if th.stopped {
+			n++
+		}
+	}
+	return n
+}
+
+// seizeNew takes hold of threads that are not held yet and asks them to stop.
+func (t *tracer) seizeNew() ([]*thread, error) {
+	pids, err := t.pids()
+	if err != nil {
+		return nil, err
+	}
+	var fresh []*thread
+	for _, pid := range pids {
+		for _, id := range t.threadsOf(pid) {
+			if t.threads[id] != nil {
+				continue
+			}
+			th, err := t.seize(pid, id)
+			if err != nil {
+				return nil, err
+			}
+			if th != nil {
+				t.threads[id] = th
+				fresh = append(fresh, th)
+			}
+		}
+	}
+	return fresh, nil
+}
+
+// seize is nil, nil for a thread that is ending.
+func (t *tracer) seize(pid, id int) (*thread, error) {
+	if err := unix.PtraceSeize(id); err != nil {
+		if state := t.state(id); state == 0 || state == 'Z' || state == 'X' {
+			return nil, nil
+		}
+		if by := t.tracedBy(id); by != "0" {
+			return nil, fmt.Errorf("process %d is being traced (by process %s); end the debugger and try again", pid, by)
+		}
+		return nil, fmt.Errorf("stop thread %d of process %d: %w", id, pid, err)
+	}
+	if err := unix.PtraceInterrupt(id); err != nil && !errors.Is(err, unix.ESRCH) {
+		return nil, fmt.Errorf("stop thread %d of process %d: %w", id, pid, err)
+	}
+	return &thread{id: id}, nil
+}
+
+// await waits until a thread has stopped or ended. A thread that sleeps in the
+// kernel without being interruptible (a vfork's parent, a dead disk) cannot
+// make a child, and is let be.
+func (t *tracer) await(th *thread, end time.Time) error {
+	for spins := 0; ; spins++ {
+		var status unix.WaitStatus
+		id, err := unix.Wait4(th.id, &status, unix.WNOHANG|waitAll, nil)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil || id == th.id && !status.Stopped():
+			th.gone = true
+			return nil
+		case id == th.id:
+			th.stopped = true
+			if status>>16 == 0 { // on its way to deliver a signal
+				th.signal = int(status.StopSignal())
+			}
+			return nil
+		}
+		if spins > 50 && t.state(th.id) == 'D' {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("thread %d did not stop in time (state %c); nothing was changed", th.id, t.state(th.id))
+		}
+		if spins > 20 {
+			time.Sleep(20 * time.Microsecond)
+		}
+	}
+}
+
+// release lets every thread run on, each with the signal it was about to get.
+func (t *tracer) release() error {
+	var errs []error
+	for _, th := range t.threads {
+		if th.gone {
+			continue
+		}
+		if !th.stopped { // the stop we asked for must not hit it later
+			t.await(th, time.Now().Add(20*time.Millisecond))
+		}
+		if err := detach(th.id, th.signal); err != nil && !errors.Is(err, unix.ESRCH) {
+			errs = append(errs, fmt.Errorf("release thread %d: %w", th.id, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// detach is PTRACE_DETACH with a signal, which x/sys/unix does not offer.
+func detach(id, signal int) error {
+	_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_DETACH, uintptr(id), 0, uintptr(signal), 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+func (t *tracer) threadsOf(pid int) []int {
+	fd, err := unix.Openat(int(t.proc.Fd()), fmt.Sprintf("%d/task", pid), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	dir := os.NewFile(uintptr(fd), "task")
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	return numbers(names)
+}
+
+// state is the letter in /proc/ID/stat, 0 if the thread is gone.
+func (t *tracer) state(id int) byte {
+	stat, err := readAt(t.proc, fmt.Sprintf("%d/stat", id))
+	i := bytes.LastIndexByte(stat, ')')
+	if err != nil || i < 0 || i+2 >= len(stat) {
+		return 0
+	}
+	return stat[i+2]
+}
+
+func (t *tracer) tracedBy(id int) string {
+	status, _ := readAt(t.proc, fmt.Sprintf("%d/status", id))
+	for line := range strings.Lines(string(status)) {
+		if pid, ok := strings.CutPrefix(line, "TracerPid:"); ok {
+			return strings.TrimSpace(pid)
+		}
+	}
+	return "0"
+}
+
+// containerProcesses returns a reader of the container's PIDs: those of its
+// cgroup. An empty cgroup, or one without the first process, would mean that
+// nothing is stopped while everything looks well, so it is refused.
+func containerProcesses(proc, cgroups *os.File, first int) (func() ([]int, error), error) {
+	dir, err := cgroupOf(proc, first)
+	if err != nil {
+		return nil, err
+	}
+	read := func() ([]int, error) {
+		text, err := readAt(cgroups, path.Join(dir, "cgroup.procs"))
+		if err != nil {
+			return nil, fmt.Errorf("read the container's processes: %w", err)
+		}
+		return numbers(strings.Fields(string(text))), nil
+	}
+	pids, err := read()
+	if err != nil {
+		return nil, err
+	}
+	for _, pid := range pids {
+		if pid == first {
+			return read, nil
+		}
+	}
+	return nil, fmt.Errorf("cgroup %s does not hold the container's first process %d; is /sys/fs/cgroup the host's?", dir, first)
+}
+
+// cgroupOf is a process's cgroup below the cgroup filesystem: in the freezer
+// hierarchy of v1, or the only one of v2.
+func cgroupOf(proc *os.File, pid int) (string, error) {
+	text, err := readAt(proc, fmt.Sprintf("%d/cgroup", pid))
+	if err != nil {
+		return "", err
+	}
+	v2 := ""
+	for line := range strings.Lines(string(text)) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		switch {
+		case len(fields) < 3:
+		case fields[1] == "freezer":
+			return path.Join("freezer", fields[2]), nil
+		case fields[1] == "":
+			v2 = strings.TrimPrefix(fields[2], "/")
+		}
+	}
+	return v2, nil
+}
+
+func readAt(dir *os.File, name string) ([]byte, error) {
+	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path.Join(dir.Name(), name), Err: err}
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	var b bytes.Buffer
+	_, err = b.ReadFrom(f)
+	return b.Bytes(), err
+}
+
+func numbers(texts []string) []int {
+	out := make([]int, 0, len(texts))
+	for _, text := range texts {
+		if n, err := strconv.Atoi(text); err == nil {
+			out = append(out, n)
+		}
+	}
+	return out
+}

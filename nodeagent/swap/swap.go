@@ -1,0 +1,177 @@
+// Package swap puts another root filesystem under the running processes of a
+// container, with all they have open.
+//
+// The whole new mount tree is built aside; one pivot_root(2), with the
+// processes stopped, is the only commit point. Before it nothing has changed,
+// after it everything has, and a swap killed anywhere leaves at most a tree
+// parked on /proc/tty, which the next swap of the container removes.
+package swap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hotpatch.dev/hotpatch/internal/process"
+	"hotpatch.dev/hotpatch/nodeagent/mount"
+)
+
+// park is where the new tree waits and the old one is left: a directory on a
+// private mount of every container, below read-only roots too.
+const park = "/proc/tty"
+
+// Source is what the new root is made of: a filesystem to mount, or a mount
+// that another process sees at a path (the container's own root, which its
+// shim still has).
+type Source struct {
+	Filesystem *mount.Filesystem
+	PID        int
+	Path       string
+}
+
+// Request is one swap.
+type Request struct {
+	Container string // ID, for the lock and messages
+	PID       int    // of the container's first process, on the host
+	Root      Source
+	// Destinations of the container's mounts as its OCI spec writes them.
+	Destinations []string
+	// Carry lists paths that stay those of the old root.
+	Carry []string
+	// Signal is sent to Target (nil: nobody) while everything is stopped.
+	Signal unix.Signal
+	Target *process.Handle
+	// StageDir is a directory of ours to build the tree on, CgroupDir the root
+	// of the cgroup filesystem, StopLimit the longest time to wait for the
+	// processes to stop.
+	StageDir, CgroupDir string
+	StopLimit           time.Duration
+	// At is called when a step is done; tests kill us there. May be nil.
+	At func(step string)
+}
+
+// Result tells what was seen.
+type Result struct {
+	Stopped  int           // threads stopped
+	StopTime time.Duration // from the first stop to the last release
+	Total    time.Duration
+}
+
+// Steps names the steps in their order.
+var Steps = []string{"inspect", "stage", "clone", "compose", "park", "stop", "pivot", "signal", "release", "clear"}
+
+// ErrBusy says that someone else is swapping the same container.
+var ErrBusy = errors.New("another swap of this container is under way")
+
+// Do swaps. When it returns an error before the commit point, nothing has
+// changed; Committed tells.
+func Do(ctx context.Context, req Request) (Result, error) {
+	unlock, err := lock(req.StageDir, req.Container)
+	if err != nil {
+		return Result{}, err
+	}
+	defer unlock()
+	began := time.Now()
+	s := &swap{Request: req}
+	err = mount.Thread(func() error {
+		defer s.close()
+		return s.run(ctx)
+	})
+	s.result.Total = time.Since(began)
+	return s.result, err
+}
+
+// Committed says whether the swap that ended with err did change the root.
+func Committed(err error) bool {
+	var failure *stepError
+	return err == nil || errors.As(err, &failure) && failure.committed
+}
+
+// stepError is a failure with the step it happened in.
+type stepError struct {
+	step      string
+	committed bool
+	err       error
+}
+
+func (e *stepError) Error() string { return fmt.Sprintf("swap, step %s: %v", e.step, e.err) }
+func (e *stepError) Unwrap() error { return e.err }
+
+// step is one part of the sequence. Undo takes back what Do left behind and may
+// be nil where that dies with the thread.
+type step struct {
+	Name     string
+	Do, Undo func() error
+}
+
+func (s *swap) steps() []step {
+	return []step{
+		{"inspect", s.inspect, nil},
+		{"stage", s.stage, nil},
+		{"clone", s.clone, nil},
+		{"compose", s.compose, nil},
+		{"park", s.parkTree, s.clear},
+		{"stop", s.stop, s.release},
+		{"pivot", s.pivot, nil},
+		{"signal", s.signal, nil},
+		{"release", s.release, nil},
+		{"clear", s.clear, nil},
+	}
+}
+
+// run goes through the steps. After the pivot there is no way back, only on:
+// every later step is tried even if one fails.
+func (s *swap) run(ctx context.Context) error {
+	var done []step
+	var failures []error
+	committed := false
+	for _, step := range s.steps() {
+		err := context.Cause(ctx)
+		if err == nil || committed {
+			err = step.Do()
+		}
+		if err != nil {
+			failures = append(failures, &stepError{step: step.Name, committed: committed, err: err})
+			if !committed {
+				return errors.Join(append(failures, undo(append(done, step)))...)
+			}
+		}
+		committed = committed || step.Name == "pivot"
+		done = append(done, step)
+		if s.At != nil {
+			s.At(step.Name)
+		}
+	}
+	return errors.Join(failures...)
+}
+
+func undo(done []step) error {
+	var errs []error
+	for i := len(done) - 1; i >= 0; i-- {
+		if done[i].Undo != nil {
+			errs = append(errs, done[i].Undo())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// lock lets one swap of a container run at a time on this node, whoever runs
+// it; the kernel takes it back when its holder dies.
+func lock(dir, container string) (unlock func() error, err error) {
+	f, err := os.OpenFile(dir+"/"+container+".lock", os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the container: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, ErrBusy
+		}
+		return nil, fmt.Errorf("lock the container: %w", err)
+	}
+	return f.Close, nil
+}

@@ -1,0 +1,266 @@
+package swap
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"hotpatch.dev/hotpatch/nodeagent/mount"
+)
+
+// swap is the state of one swap on its thread.
+type swap struct {
+	Request
+	result Result
+
+	proc, cgroups *os.File // of the host, held because we change namespaces
+	container     *os.File // the container's mount namespace
+	staging       *os.File // our own
+	stageDir      string
+	root          mount.Entry
+	pieces        []*piece
+	tree          *os.File
+	tracer        *tracer
+}
+
+// piece is a part of the old tree that goes into the new one: a mount below the
+// root, or a carried path.
+type piece struct {
+	id     uint64 // of the mount it lies on
+	from   string // as the container's namespace has it
+	to     string // as the OCI spec writes it
+	tree   *os.File
+	isDir  bool
+	nested bool // take what is mounted below along
+}
+
+func (s *swap) close() {
+	for _, f := range []*os.File{s.proc, s.cgroups, s.container, s.staging, s.tree} {
+		if f != nil {
+			f.Close()
+		}
+	}
+	for _, p := range s.pieces {
+		if p.tree != nil {
+			p.tree.Close()
+		}
+	}
+}
+
+// inspect finds the container's root and what is mounted below it.
+func (s *swap) inspect() (err error) {
+	if s.proc, err = os.Open("/proc"); err != nil {
+		return err
+	}
+	if s.cgroups, err = os.Open(s.CgroupDir); err != nil {
+		return err
+	}
+	if s.container, err = os.Open(fmt.Sprintf("/proc/%d/ns/mnt", s.PID)); err != nil {
+		return fmt.Errorf("the container's first process is gone: %w", err)
+	}
+	root, table, err := mount.Root(s.proc, s.PID)
+	if err != nil {
+		return err
+	}
+	s.root = root
+	s.pieces = firstLevel(root, table)
+	return s.destinations()
+}
+
+// firstLevel are the mounts directly on the root; where one hides another, the
+// one that is seen. Our own parking place is none of them.
+func firstLevel(root mount.Entry, table []mount.Entry) []*piece {
+	seen := map[string]*piece{}
+	for _, e := range table {
+		if e.Parent == root.ID && e.ID != root.ID && e.Path != park {
+			seen[e.Path] = &piece{id: e.ID, from: e.Path, to: e.Path, nested: true}
+		}
+	}
+	var pieces []*piece
+	for _, p := range seen {
+		pieces = append(pieces, p)
+	}
+	slices.SortFunc(pieces, func(a, b *piece) int { return strings.Compare(a.from, b.from) })
+	return pieces
+}
+
+// destinations finds for each mount the path that the OCI spec gave it: the
+// kernel shows /run/secrets where the spec says /var/run/secrets and the image
+// has a symlink, which the new image may not have.
+func (s *swap) destinations() error {
+	root, err := os.OpenFile(fmt.Sprintf("/proc/%d/root", s.PID), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, destination := range s.Destinations {
+		fd, err := unix.Openat2(int(root.Fd()), destination, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
+		if err != nil {
+			continue // hidden below another mount: it comes along with that
+		}
+		id, _, err := mount.ID(fd, "", unix.AT_EMPTY_PATH)
+		unix.Close(fd)
+		if err != nil {
+			return err
+		}
+		for _, p := range s.pieces {
+			if p.id == id {
+				p.to = path.Clean(destination)
+			}
+		}
+	}
+	return nil
+}
+
+// stage mounts the new root where only this thread sees it.
+func (s *swap) stage() (err error) {
+	s.stageDir = path.Join(s.StageDir, "root-"+s.Container)
+	if err := os.MkdirAll(s.stageDir, 0o700); err != nil {
+		return err
+	}
+	if s.Root.Filesystem == nil {
+		return s.stageExisting()
+	}
+	if s.staging, err = mount.Private(); err != nil {
+		return err
+	}
+	return mount.Mount(*s.Root.Filesystem, s.stageDir)
+}
+
+// stageExisting clones a mount out of the namespace of a process that has it.
+func (s *swap) stageExisting() (err error) {
+	holder, err := os.Open(fmt.Sprintf("/proc/%d/ns/mnt", s.Root.PID))
+	if err != nil {
+		return fmt.Errorf("the process that holds the original root is gone: %w", err)
+	}
+	defer holder.Close()
+	if s.staging, err = mount.Private(); err != nil {
+		return err
+	}
+	if err := mount.Enter(holder); err != nil {
+		return err
+	}
+	tree, err := mount.Clone(unix.AT_FDCWD, s.Root.Path, false)
+	if err != nil {
+		return err
+	}
+	defer tree.Close()
+	if err := mount.Enter(s.staging); err != nil {
+		return err
+	}
+	return mount.Attach(tree, s.stageDir)
+}
+
+// clone takes a copy of every piece from inside the container's namespace.
+func (s *swap) clone() error {
+	if err := mount.Enter(s.container); err != nil {
+		return err
+	}
+	if err := s.clearLeftovers(); err != nil {
+		return err
+	}
+	if id, _, err := mount.ID(unix.AT_FDCWD, "/", 0); err != nil || id != s.root.ID {
+		return errors.Join(fmt.Errorf("the container's first process is chrooted: its root is not its namespace's"), err)
+	}
+	for _, p := range s.pieces {
+		if err := p.clone(unix.RESOLVE_NO_SYMLINKS); err != nil {
+			return err
+		}
+	}
+	var carried []*piece
+	for _, name := range s.Carry {
+		if p := s.carried(name); p != nil {
+			carried = append(carried, p)
+		}
+	}
+	// Carried paths first: what is mounted below them must end up on top.
+	s.pieces = append(carried, s.pieces...)
+	return nil
+}
+
+// carried is the piece for a path that stays; nil where the old root has no
+// such path, or where it lies on a mount and comes along with that.
+func (s *swap) carried(name string) *piece {
+	p := &piece{from: name, to: name}
+	if p.clone(unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS) != nil {
+		return nil
+	}
+	if p.id != s.root.ID {
+		p.tree.Close()
+		return nil
+	}
+	return p
+}
+
+func (p *piece) clone(resolve uint64) error {
+	fd, err := unix.Openat2(unix.AT_FDCWD, p.from, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: resolve})
+	if err != nil {
+		return fmt.Errorf("open %s in the container: %w", p.from, err)
+	}
+	defer unix.Close(fd)
+	id, isDir, err := mount.ID(fd, "", unix.AT_EMPTY_PATH)
+	if err != nil {
+		return err
+	}
+	if p.id != 0 && p.id != id {
+		return fmt.Errorf("the mount at %s changed under us", p.from)
+	}
+	p.id, p.isDir = id, isDir
+	p.tree, err = mount.Clone(fd, "", p.nested)
+	return err
+}
+
+// clearLeftovers takes away what a killed swap has left parked.
+func (s *swap) clearLeftovers() error {
+	proc, _, err := mount.ID(unix.AT_FDCWD, path.Dir(park), 0)
+	if err != nil {
+		return err
+	}
+	for range 16 {
+		id, _, err := mount.ID(unix.AT_FDCWD, park, 0)
+		if err != nil {
+			return err
+		}
+		if id == proc {
+			return nil
+		}
+		if err := mount.Detach(park); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%s is covered by more mounts than swaps could leave", park)
+}
+
+// compose puts the pieces into the new root and takes hold of the whole.
+func (s *swap) compose() error {
+	if err := mount.Enter(s.staging); err != nil {
+		return err
+	}
+	for _, p := range s.pieces {
+		if err := s.place(p); err != nil {
+			return err
+		}
+	}
+	if err := mount.Restrict(s.stageDir, s.root.Options); err != nil {
+		return err
+	}
+	tree, err := mount.Clone(unix.AT_FDCWD, s.stageDir, true)
+	s.tree = tree
+	return err
+}
+
+// place makes the mountpoint inside the new root, where no symlink leads out,
+// and puts the piece on it.
+func (s *swap) place(p *piece) error {
+	target, err := mountpoint(s.stageDir, p.to, p.isDir)
+	if err != nil {
+		return fmt.Errorf("make the mountpoint %s in the new root: %w", p.to, err)
+	}
+	defer target.Close()
+	return mount.AttachTo(p.tree, target)
+}

@@ -1,0 +1,90 @@
+// Package plan decides what to do next for one HotPatch: which pods change, in
+// which order, how many at once, and what there is to say about it.
+//
+// It is pure: no clock, no I/O, no client. The same input gives the same plan,
+// in whatever order the pods are listed.
+package plan
+
+import (
+	"fmt"
+
+	"hotpatch.dev/hotpatch/api"
+)
+
+// Pod is what was observed of one pod.
+type Pod struct {
+	Name, UID, Node string
+	Ready           bool
+	// Gone: being deleted, or ended for good. Such pods are not counted.
+	Gone bool
+	// Priority first among equals, the higher the earlier.
+	Priority int
+	// Ordinal in a StatefulSet, -1 outside of one.
+	Ordinal int
+	// ContainerIDs by container name, as the pod's status has them now.
+	ContainerIDs map[string]string
+	// Desired is what the pod's annotation asks for; Prepare likewise.
+	Desired api.Desired
+	Prepare api.Prepare
+	// Observed by the node's agent, Files by the pod's sidecar.
+	Observed api.Observed
+	Files    api.ObservedFiles
+	// SidecarError is why the last call to the pod's sidecar failed.
+	SidecarError string
+}
+
+// Revision is one state that pods can be in.
+type Revision struct {
+	ID         string
+	Containers []api.DesiredContainer
+	Files      []api.DesiredFile
+}
+
+// Input is everything a plan depends on.
+type Input struct {
+	// HotPatch is its name, Target what it selects pods by, in words.
+	HotPatch, Target string
+	Revision         Revision
+	// Stable is the last revision that reached every pod; nil: the pods' own
+	// images.
+	Stable  *Revision
+	Rollout api.Rollout
+	Pods    []Pod
+}
+
+// Kind of an action.
+type Kind string
+
+// The actions.
+const (
+	// Prepare asks a pod's node to have the images ready.
+	Prepare Kind = "prepare"
+	// Apply gives a pod a revision.
+	Apply Kind = "apply"
+)
+
+// Action is one thing to do to one pod, with its reason.
+type Action struct {
+	Kind     Kind
+	Pod      string // name
+	UID      string
+	Revision Revision
+	Reason   string
+}
+
+// String is how logs, goldens and people see an action.
+func (a Action) String() string {
+	return fmt.Sprintf("%s %s to %s: %s", a.Kind, a.Pod, a.Revision.ID, a.Reason)
+}
+
+// Plan is what to do now and what to say.
+type Plan struct {
+	Actions []Action
+	Counts  api.Counts
+	Phase   api.Phase
+	Message string
+	// Rows of all pods by name, and those of pods where something failed.
+	Rows, Failures []api.PodRow
+	// Reached: every pod was observed on Revision, which is now the stable one.
+	Reached bool
+}
