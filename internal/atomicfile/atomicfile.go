@@ -91,14 +91,20 @@ func (f *File) Abort() {
 	}
 }
 
-// Sweep removes what crashes have left unfinished.
+// Sweep removes what crashes have left unfinished. What cannot be read, or goes
+// away meanwhile, is passed over.
 func Sweep(root *os.Root) error {
-	return fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+	var left []error
+	fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() || !Temporary(name) {
-			return err
+			return nil
 		}
-		return root.Remove(name)
+		if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			left = append(left, err)
+		}
+		return nil
 	})
+	return errors.Join(left...)
 }
 
 // Temporary tells whether a file of this name is unfinished content.

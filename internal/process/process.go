@@ -194,3 +194,13 @@ func (h *Handle) Signal(s unix.Signal) error {
 
 // Close lets the process go.
 func (h *Handle) Close() error { return unix.Close(h.fd) }
+
+// Parent is the PID of a process's parent.
+func Parent(pid int) (int, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	return strconv.Atoi(fields[1])
+}

@@ -1,0 +1,206 @@
+package sidecar
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/internal/atomicfile"
+)
+
+const (
+	// bookName is the book's file: in the directory of the files, because that
+	// outlives a container; readable by the sidecar's user alone, because the
+	// main container may serve that directory to the world.
+	bookName = reserved + ".json"
+	bookMode = 0o600
+	maxFiles = 200 // an annotation has room for so many
+)
+
+// book is the sidecar's own record. It is written before a file changes and
+// after its process was told, so that the next life knows what to finish.
+type book struct {
+	root *os.Root
+
+	mu   sync.Mutex
+	page page
+}
+
+// page is the book's content.
+type page struct {
+	Files map[string]entry `json:"files"`
+	// Result is the existing sidecar's annotation: the last update's end.
+	Result string `json:"result,omitempty"`
+	// Ends counts ended updates, Told those of them that the annotations tell.
+	Ends uint64 `json:"ends,omitempty"`
+	Told uint64 `json:"told,omitempty"`
+	// Applied are updates that the ConfigMap does not tell yet, oldest first.
+	Applied []applied `json:"applied,omitempty"`
+}
+
+// entry is one file.
+type entry struct {
+	api.ObservedFile
+	URL string `json:"url"`
+	// Next is an update that has begun: its content may be in place, its
+	// process may have been told.
+	Next *next `json:"next,omitempty"`
+}
+
+type next struct {
+	Version string `json:"version"`
+	URL     string `json:"url"`
+	SHA256  string `json:"sha256"`
+}
+
+// target is what should be in place; nil if the book does not know.
+func (e entry) target() *next {
+	if e.Next == nil && e.SHA256 != "" && e.URL != "" {
+		return &next{Version: e.Version, URL: e.URL, SHA256: e.SHA256}
+	}
+	return e.Next
+}
+
+// applied is one line of the ConfigMap.
+type applied struct {
+	Version string `json:"version"`
+	URL     string `json:"url"`
+}
+
+// openBook reads the book. A book that cannot be read is an error, but an
+// empty one is opened all the same: the sidecar must be able to go on.
+func openBook(root *os.Root) (*book, error) {
+	b := &book{root: root, page: page{Files: map[string]entry{}}}
+	content, err := root.ReadFile(bookName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return b, nil
+	}
+	var p page
+	if err == nil {
+		err = json.Unmarshal(content, &p)
+	}
+	if err != nil {
+		return b, fmt.Errorf("read the record of earlier updates: %w", err)
+	}
+	if p.Files != nil {
+		b.page = p
+	}
+	return b, nil
+}
+
+// entry is what the book says of a file.
+func (b *book) entry(path string) entry {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.page.Files[path]
+}
+
+// change applies f to the page and writes it down. When writing fails the page
+// in memory is as f left it all the same, for the truth to be told.
+func (b *book) change(f func(*page) error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := f(&b.page); err != nil {
+		return err
+	}
+	content, err := json.Marshal(b.page)
+	if err != nil {
+		return err
+	}
+	return b.write(content)
+}
+
+func (b *book) write(content []byte) error {
+	f, err := atomicfile.Create(b.root, bookName)
+	if err != nil {
+		return err
+	}
+	defer f.Abort()
+	if err := f.Chmod(bookMode); err != nil {
+		return err
+	}
+	if _, err := f.Write(content); err != nil {
+		return fmt.Errorf("write %s: %w", bookName, err)
+	}
+	return f.Commit()
+}
+
+// note is change without writing it down: after a crash the book says less, and
+// the update is finished again.
+func (b *book) note(f func(*page)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f(&b.page)
+}
+
+// begin writes down what is about to be put in place.
+func (b *book) begin(a ask, digest string) error {
+	return b.change(func(p *page) error {
+		if err := p.room(a.path); err != nil {
+			return err
+		}
+		e := p.Files[a.path]
+		e.Path = a.path
+		e.Next = &next{Version: a.version, URL: a.url, SHA256: digest}
+		p.Files[a.path] = e
+		return nil
+	})
+}
+
+// room makes room for a file; those that never got into place go first.
+func (p *page) room(path string) error {
+	if _, known := p.Files[path]; known || len(p.Files) < maxFiles {
+		return nil
+	}
+	maps.DeleteFunc(p.Files, func(_ string, e entry) bool { return e.SHA256 == "" && e.Next == nil })
+	if len(p.Files) >= maxFiles {
+		return fmt.Errorf("there are %d files already, which is the limit", maxFiles)
+	}
+	return nil
+}
+
+// end notes how an update ended.
+func (b *book) end(e entry, result string, done *applied) {
+	b.note(func(p *page) {
+		if p.room(e.Path) == nil {
+			p.Files[e.Path] = e
+		}
+		p.Result = result
+		p.Ends++
+		if done != nil {
+			p.Applied = append(p.Applied, *done)
+		}
+	})
+}
+
+// snapshot is a copy of the page.
+func (b *book) snapshot() page {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := b.page
+	p.Files, p.Applied = maps.Clone(p.Files), slices.Clone(p.Applied)
+	return p
+}
+
+// unstored tells whether the cluster does not know all of the page.
+func (p page) unstored() bool { return p.Told != p.Ends || len(p.Applied) > 0 }
+
+// observed are the files of a page by path. One that was never in place, nor
+// failed to be, is not yet one.
+func (p page) observed() []api.ObservedFile {
+	files := []api.ObservedFile{}
+	for _, e := range p.Files {
+		if e.State != "" {
+			files = append(files, e.ObservedFile)
+		}
+	}
+	slices.SortFunc(files, func(a, b api.ObservedFile) int { return strings.Compare(a.Path, b.Path) })
+	return files
+}

@@ -1,0 +1,124 @@
+// Package download fetches files from addresses that strangers name.
+//
+// It promises that what it hands on is exactly what a 200 answer held: whole,
+// within the size limit, with the digest asked for; that loopback, link-local
+// and metadata addresses are never connected to, however they are spelled,
+// resolved or redirected to, unless configured; and that it ends in time.
+package download
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+)
+
+const (
+	dialTimeout   = 10 * time.Second
+	headerTimeout = 20 * time.Second
+	idleTime      = 30 * time.Second
+	maxHeader     = 64 << 10
+)
+
+// Limits of one download.
+type Limits struct {
+	// Bytes at the most.
+	Bytes int64
+	// Timeout of the whole download.
+	Timeout time.Duration
+	// Allow are addresses that would otherwise be refused.
+	Allow []netip.Prefix
+}
+
+// Client downloads within limits.
+type Client struct {
+	limits Limits
+	http   *http.Client
+}
+
+// New is a client with these limits. Proxies of the environment are not used:
+// behind one, nobody could check where a name leads.
+func New(limits Limits) *Client {
+	transport := &http.Transport{
+		DialContext:            guard{limits.Allow}.dialer().DialContext,
+		TLSHandshakeTimeout:    dialTimeout,
+		ResponseHeaderTimeout:  headerTimeout,
+		MaxResponseHeaderBytes: maxHeader,
+		MaxIdleConns:           4,
+		IdleConnTimeout:        idleTime,
+		DisableCompression:     true, // the file as it is, not as it was packed
+	}
+	return &Client{limits: limits, http: &http.Client{Transport: transport, CheckRedirect: redirect}}
+}
+
+// Get writes what from answers to into and returns its SHA-256 in hex. If want
+// is not "", any other digest is an error. After an error what was written is
+// worthless.
+func (c *Client) Get(ctx context.Context, from *url.URL, want string, into io.Writer) (digest string, err error) {
+	if err := CheckURL(from); err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, c.limits.Timeout, fmt.Errorf("not done after %s", c.limits.Timeout))
+	defer cancel()
+	digest, err = c.get(ctx, from, into)
+	if err != nil && ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	}
+	if err != nil {
+		return "", plain(err)
+	}
+	if want != "" && digest != want {
+		return "", fmt.Errorf("the content has sha256 %s, not %s as asked", digest, want)
+	}
+	return digest, nil
+}
+
+func (c *Client) get(ctx context.Context, from *url.URL, into io.Writer) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from.String(), nil)
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("User-Agent", "hotpatch-sidecar")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("the server answered %s", resp.Status)
+	}
+	if resp.ContentLength > c.limits.Bytes {
+		return "", c.tooLarge()
+	}
+	sum := sha256.New()
+	n, err := io.Copy(io.MultiWriter(into, sum), io.LimitReader(resp.Body, c.limits.Bytes+1))
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "", fmt.Errorf("the content ended early, after %d of %d bytes", n, resp.ContentLength)
+	case err != nil:
+		return "", err
+	case n > c.limits.Bytes:
+		return "", c.tooLarge()
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+func (c *Client) tooLarge() error {
+	return fmt.Errorf("the content is larger than the limit of %d bytes", c.limits.Bytes)
+}
+
+// plain strips the URL from an error of the HTTP client: its query may hold a
+// signature, and answers and annotations are no place for that.
+func plain(err error) error {
+	var failed *url.Error
+	if errors.As(err, &failed) {
+		return failed.Err
+	}
+	return err
+}

@@ -1,0 +1,100 @@
+package download
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"syscall"
+)
+
+// maxRedirects followed, each checked like the first address.
+const maxRedirects = 5
+
+// clouds are addresses where cloud providers hand out credentials, besides
+// those that are link-local anyway.
+var clouds = []netip.Prefix{
+	netip.MustParsePrefix("fd00:ec2::/32"),      // AWS over IPv6
+	netip.MustParsePrefix("100.100.100.200/32"), // Alibaba Cloud
+	netip.MustParsePrefix("100.96.0.96/32"),     // Volcengine
+	netip.MustParsePrefix("168.63.129.16/32"),   // Azure
+	netip.MustParsePrefix("192.0.0.192/32"),     // Oracle
+}
+
+// wrapped are IPv6 ranges whose last four bytes are an IPv4 address.
+var wrapped = []netip.Prefix{
+	netip.MustParsePrefix("::/96"),
+	netip.MustParsePrefix("64:ff9b::/96"),
+}
+
+// guard refuses addresses where only the machine itself, or a cloud's metadata
+// service, can be meant. It looks at the address that is dialled, after names
+// were resolved, so that no spelling and no DNS answer gets around it.
+type guard struct{ allow []netip.Prefix }
+
+// control is called by the dialer with each address it is about to connect to.
+func (g guard) control(_, address string, _ syscall.RawConn) error {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("address %s: %w", address, err)
+	}
+	addr := to.Addr().WithZone("").Unmap()
+	if contains(g.allow, addr) {
+		return nil
+	}
+	if why := refused(addr); why != "" {
+		return fmt.Errorf("%s is refused: it is %s; to permit it add it to download.allowAddresses of the sidecar's config", addr, why)
+	}
+	return nil
+}
+
+// refused says why an address is, "" if it is not.
+func refused(addr netip.Addr) string {
+	if contains(wrapped, addr) && !addr.IsLoopback() {
+		b := addr.As16()
+		addr = netip.AddrFrom4([4]byte(b[12:]))
+	}
+	switch {
+	case addr.IsLoopback():
+		return "a loopback address"
+	case addr.IsLinkLocalUnicast():
+		return "a link-local address"
+	case addr.IsMulticast(), addr.IsUnspecified(), addr.Is4() && addr.As4()[0] == 0:
+		return "no address of one server"
+	case contains(clouds, addr):
+		return "a cloud's metadata service"
+	}
+	return ""
+}
+
+func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
+	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+// redirect is http.Client's check of each redirect.
+func redirect(req *http.Request, via []*http.Request) error {
+	if len(via) > maxRedirects {
+		return fmt.Errorf("more than %d redirects", maxRedirects)
+	}
+	return CheckURL(req.URL)
+}
+
+// CheckURL says what is wrong with a URL as such.
+func CheckURL(u *url.URL) error {
+	switch {
+	case u.Scheme != "http" && u.Scheme != "https":
+		return fmt.Errorf("scheme %q: only http and https are fetched", u.Scheme)
+	case u.Hostname() == "":
+		return errors.New("the URL names no host")
+	case u.User != nil:
+		return errors.New("the URL must not hold credentials: it is recorded where others can read it")
+	}
+	return nil
+}
+
+func (g guard) dialer() *net.Dialer {
+	return &net.Dialer{Timeout: dialTimeout, Control: g.control}
+}
