@@ -55,6 +55,25 @@ func Look(cgroupDir string, pid int) (View, error) {
 	return v, nil
 }
 
+// Processes are the PIDs of a container, by its first process.
+func Processes(cgroupDir string, pid int) ([]int, error) {
+	proc, err := os.Open("/proc")
+	if err != nil {
+		return nil, err
+	}
+	defer proc.Close()
+	cgroups, err := os.Open(cgroupDir)
+	if err != nil {
+		return nil, err
+	}
+	defer cgroups.Close()
+	read, err := containerProcesses(proc, cgroups, pid)
+	if err != nil {
+		return nil, err
+	}
+	return read()
+}
+
 // count looks at one process; one that ends meanwhile does not count.
 func (v *View) count(proc *os.File, pid int, root uint64, reachable map[uint64]bool) {
 	on := func(link string) (uint64, bool) {

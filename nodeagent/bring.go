@@ -1,0 +1,269 @@
+package nodeagent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
+
+	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/internal/logging"
+	"hotpatch.dev/hotpatch/internal/process"
+	"hotpatch.dev/hotpatch/nodeagent/runtime"
+	"hotpatch.dev/hotpatch/nodeagent/swap"
+)
+
+// reloadLabel stands on a container from before the pivot until its reload was
+// delivered, so that an agent killed between the two delivers it again.
+const reloadLabel = "hotpatch.dev/reload-pending"
+
+const (
+	stopLimit   = 250 * time.Millisecond
+	reloadLimit = 10 * time.Second
+	// settleTime is how long a reload may take before old processes are counted.
+	settleTime = 60 * time.Millisecond
+)
+
+// container is one container of one pod on its way to where it should be.
+type container struct {
+	want     api.DesiredContainer
+	revision string
+	rt       runtime.Container
+	is       situation
+	view     swap.View
+	image    runtime.Image // wanted, unpacked; zero for the own root
+}
+
+// bring has one container where it should be and returns what was then read
+// off the node.
+func (a *Agent) bring(ctx context.Context, pod *corev1.Pod, revision string, want api.DesiredContainer) api.ObservedContainer {
+	observed := api.ObservedContainer{Name: want.Name}
+	c := &container{want: want, revision: revision}
+	if err := a.inspect(ctx, c, pod); err != nil {
+		return failure(observed, err)
+	}
+	observed.ContainerID = "containerd://" + c.rt.ID
+	bringErr := a.move(ctx, c)
+	if err := a.look(ctx, c); err != nil {
+		return failure(observed, errors.Join(bringErr, err))
+	}
+	observed.Image = c.is.Image
+	if c.is.OnOwn {
+		observed.Image = ownImage(pod, want, c.is)
+	}
+	observed.OldProcesses, observed.StaleDirs = c.view.OldProcesses, c.view.StaleDirs
+	if bringErr != nil {
+		return failure(observed, bringErr)
+	}
+	observed.State = settled(want, c.is)
+	a.prune(ctx, c)
+	return observed
+}
+
+func failure(o api.ObservedContainer, err error) api.ObservedContainer {
+	o.State, o.Message = api.StateFailed, err.Error()
+	return o
+}
+
+// ownImage is the image of a container on its own root: the desired one where
+// the layers are the same, else what the runtime reported to kubelet.
+func ownImage(pod *corev1.Pod, want api.DesiredContainer, is situation) string {
+	if is.OwnIsImage {
+		return want.Image
+	}
+	for _, s := range slices.Concat(pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses) {
+		if s.Name == want.Name {
+			return s.ImageID
+		}
+	}
+	return ""
+}
+
+func hasContainer(pod *corev1.Pod, name string) bool {
+	return slices.ContainsFunc(slices.Concat(pod.Spec.Containers, pod.Spec.InitContainers), func(c corev1.Container) bool { return c.Name == name })
+}
+
+func names(pod *corev1.Pod) string {
+	var out []string
+	for _, c := range pod.Spec.Containers {
+		out = append(out, c.Name)
+	}
+	return strings.Join(out, ", ")
+}
+
+// inspect finds the container on the node, has the wanted image here, and looks
+// at the root. The pod's status is not asked: it lags behind restarts.
+func (a *Agent) inspect(ctx context.Context, c *container, pod *corev1.Pod) error {
+	if !hasContainer(pod, c.want.Name) {
+		return fmt.Errorf("the pod has no container %s; its containers are %s", c.want.Name, names(pod))
+	}
+	id, err := a.runtime.Find(ctx, string(pod.UID), c.want.Name)
+	if err != nil {
+		return err
+	}
+	if c.rt, err = a.runtime.Container(ctx, id); err != nil {
+		return err
+	}
+	if c.rt.UserNamespace {
+		return errors.New("the container has a user namespace, whose IDs a new root would not fit; it was left alone")
+	}
+	if c.want.Image != "" {
+		if c.image, err = a.images.ready(ctx, c.want.Image); err != nil {
+			return err
+		}
+	}
+	c.is.OwnIsImage = c.image.Chain != "" && c.image.Chain == c.rt.Parent
+	c.is.ReloadPending = c.rt.Labels[reloadLabel] != ""
+	return a.look(ctx, c)
+}
+
+// look reads the container's root off the node.
+func (a *Agent) look(ctx context.Context, c *container) (err error) {
+	if c.view, err = swap.Look(a.options.CgroupDir, c.rt.PID); err != nil {
+		return err
+	}
+	if c.rt.Labels, err = a.runtime.Labels(ctx, c.rt.ID); err != nil {
+		return err
+	}
+	c.is.Image, c.is.OnOwn, err = a.runtime.RootImage(ctx, c.rt, c.view.UpperDir)
+	return err
+}
+
+// move does what decide says.
+func (a *Agent) move(ctx context.Context, c *container) error {
+	do, reload := decide(c.want, c.is)
+	if do == stay && !reload {
+		return nil
+	}
+	target, err := a.reloadTarget(c, reload)
+	if err != nil {
+		return err
+	}
+	if target != nil {
+		defer target.Close()
+	}
+	if do != stay {
+		if err := a.swap(ctx, c, do, target); err != nil {
+			return err
+		}
+	} else if target != nil {
+		if err := target.Signal(signalOf(c.want)); err != nil {
+			return err
+		}
+	}
+	return a.finishReload(ctx, c, reload)
+}
+
+// reloadTarget finds whom to signal before anything is touched: a reload that
+// could not be delivered must not leave a pod half changed.
+func (a *Agent) reloadTarget(c *container, reload bool) (*process.Handle, error) {
+	if !reload || c.want.Reload.Signal == "" {
+		return nil, nil
+	}
+	pid := c.rt.PID
+	if name := c.want.Reload.Process; name != "" {
+		pids, err := swap.Processes(a.options.CgroupDir, c.rt.PID)
+		if err != nil {
+			return nil, err
+		}
+		found, err := process.Find(process.Of(pids), name)
+		if err != nil {
+			return nil, fmt.Errorf("nobody to send %s to, so nothing was changed: %w", c.want.Reload.Signal, err)
+		}
+		pid = found.PID
+	}
+	return process.Open(pid)
+}
+
+// swap changes the root and says so in one line.
+func (a *Agent) swap(ctx context.Context, c *container, do move, target *process.Handle) error {
+	source, err := a.source(ctx, c, do)
+	if err != nil {
+		return err
+	}
+	if c.want.Reload != nil {
+		if err := a.runtime.SetLabels(ctx, c.rt.ID, map[string]string{reloadLabel: c.revision}); err != nil {
+			return err
+		}
+	}
+	result, err := swap.Do(ctx, swap.Request{
+		Container: c.rt.ID, PID: c.rt.PID, Root: source, Destinations: c.rt.Destinations,
+		Carry: slices.Concat(defaultCarry, c.want.Carry), Signal: signalOf(c.want), Target: target,
+		StageDir: a.options.StageDir, CgroupDir: a.options.CgroupDir, StopLimit: stopLimit, At: a.options.At,
+	})
+	a.metrics.swapped(do, result, err)
+	log := logging.From(ctx).WithField("container", c.want.Name).WithField("pid", c.rt.PID)
+	if err != nil {
+		log.WithError(err).Warnf("%s to %s failed after %s", do, imageName(c), result.Total.Round(time.Microsecond))
+		return err
+	}
+	log.Infof("%s to %s: %d threads stopped for %s, %s in all", do, imageName(c), result.Stopped,
+		result.StopTime.Round(time.Microsecond), result.Total.Round(time.Microsecond))
+	return nil
+}
+
+func imageName(c *container) string {
+	if c.want.Image == "" {
+		return "the container's own root"
+	}
+	return c.want.Image
+}
+
+// source is a new root on the wanted image, or the container's own root, which
+// its shim still has mounted.
+func (a *Agent) source(ctx context.Context, c *container, do move) (swap.Source, error) {
+	if do == restore {
+		shim, err := process.Parent(c.rt.PID)
+		return swap.Source{PID: shim, Path: c.rt.Rootfs}, err
+	}
+	root, err := a.runtime.PrepareRoot(ctx, c.rt, c.image)
+	return swap.Source{Filesystem: &root.Filesystem}, err
+}
+
+// finishReload runs the reload's command, notes that the reload was delivered,
+// and gives the program a moment to become the new one.
+func (a *Agent) finishReload(ctx context.Context, c *container, reload bool) error {
+	if !reload {
+		return nil
+	}
+	if len(c.want.Reload.Exec) > 0 {
+		limited, cancel := context.WithTimeout(ctx, reloadLimit)
+		defer cancel()
+		if err := a.runtime.Exec(limited, c.rt, c.want.Reload.Exec); err != nil {
+			return fmt.Errorf("the root is changed, but the reload failed: %w", err)
+		}
+	}
+	for end := time.Now().Add(settleTime); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		view, err := swap.Look(a.options.CgroupDir, c.rt.PID)
+		if err != nil || view.OldProcesses == 0 {
+			break
+		}
+	}
+	return a.runtime.SetLabels(ctx, c.rt.ID, map[string]string{reloadLabel: ""})
+}
+
+// prune removes roots that nobody uses any more. Failing to is no failure of
+// the pod; the next pass tries again.
+func (a *Agent) prune(ctx context.Context, c *container) {
+	if c.view.OldProcesses > 0 || c.view.StaleDirs > 0 {
+		return
+	}
+	if err := a.runtime.Prune(ctx, c.rt, c.view.UpperDir); err != nil {
+		logging.From(ctx).WithError(err).Warn("old roots stay until the next pass")
+	}
+}
+
+// signalOf is the signal of a reload, 0 if it has none. Names were validated
+// when the HotPatch was read.
+func signalOf(want api.DesiredContainer) unix.Signal {
+	if want.Reload == nil || want.Reload.Signal == "" {
+		return 0
+	}
+	signal, _ := process.Signal(want.Reload.Signal)
+	return signal
+}

@@ -1,0 +1,54 @@
+package nodeagent
+
+import "hotpatch.dev/hotpatch/api"
+
+// situation is what was read off the node about one container.
+type situation struct {
+	// OnOwn: the container is on its own root; else Image is what its root is
+	// made of.
+	OnOwn bool
+	Image string
+	// OwnIsImage: the desired image has the same layers as the container's own.
+	OwnIsImage bool
+	// ReloadPending: a swap was done, or begun, whose reload is not known to
+	// have been delivered.
+	ReloadPending bool
+}
+
+// move is what to do about the container's root.
+type move string
+
+const (
+	stay    move = "stay"
+	swapTo  move = "swap"
+	restore move = "restore"
+)
+
+// decide compares what one container should be with what it is.
+func decide(want api.DesiredContainer, is situation) (do move, reload bool) {
+	wantsOwn := want.Image == "" || is.OwnIsImage
+	switch {
+	case wantsOwn && !is.OnOwn:
+		do = restore
+	case !wantsOwn && (is.OnOwn || is.Image != want.Image):
+		do = swapTo
+	default:
+		do = stay
+	}
+	return do, want.Reload != nil && (do != stay || is.ReloadPending)
+}
+
+// settled is the state of a container that is where it should be.
+func settled(want api.DesiredContainer, is situation) api.State {
+	switch {
+	case is.OnOwn:
+		return api.StateRestored
+	case want.Reload != nil:
+		return api.StateReloaded
+	}
+	return api.StatePatched
+}
+
+// defaultCarry always stays that of the old root: pid files and sockets live
+// there, and programs lose their children and clients without them.
+var defaultCarry = []string{"/run", "/var/run", "/tmp"}

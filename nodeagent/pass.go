@@ -1,0 +1,127 @@
+package nodeagent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/internal/logging"
+)
+
+// passLimit bounds one pass over one pod, pulls included.
+const passLimit = 15 * time.Minute
+
+// pass has one pod as it should be, and writes what was observed. It returns
+// when to look again; an error means as soon as the backoff lets.
+func (a *Agent) pass(ctx context.Context, key string) (again time.Duration, err error) {
+	ctx, cancel := context.WithTimeout(ctx, passLimit)
+	defer cancel()
+	pod, err := a.pod(key)
+	if err != nil || pod == nil || pod.DeletionTimestamp != nil {
+		return 0, err
+	}
+	before := observedOf(pod)
+	after := api.Observed{Revision: before.Revision, Containers: before.Containers}
+	desired, prepare, err := asked(pod)
+	if err != nil {
+		return 0, a.refuse(ctx, pod, before, err)
+	}
+	a.sayPulling(ctx, pod, before, desired, prepare)
+	after.Prepared = a.images.prepare(ctx, prepare)
+	if desired.Revision != "" {
+		after.Revision, after.Containers = desired.Revision, nil
+		for _, want := range desired.Containers {
+			after.Containers = append(after.Containers, a.bring(ctx, pod, desired.Revision, want))
+		}
+	}
+	if err := a.report(ctx, pod, before, after); err != nil {
+		return 0, err
+	}
+	return lookAgain(after), failureOf(after)
+}
+
+// asked reads what the pod's annotations ask for.
+func asked(pod *corev1.Pod) (d api.Desired, p api.Prepare, err error) {
+	for key, into := range map[string]any{api.DesiredAnnotation: &d, api.PrepareAnnotation: &p} {
+		text := pod.Annotations[key]
+		if text == "" {
+			continue
+		}
+		if e := json.Unmarshal([]byte(text), into); e != nil {
+			err = errors.Join(err, fmt.Errorf("annotation %s cannot be read: %w", key, e))
+		}
+	}
+	return d, p, err
+}
+
+// refuse says on the pod why nothing was done; nothing was changed.
+func (a *Agent) refuse(ctx context.Context, pod *corev1.Pod, before api.Observed, reason error) error {
+	after := before
+	after.Containers = nil
+	for _, c := range before.Containers {
+		after.Containers = append(after.Containers, failure(c, reason))
+	}
+	if len(after.Containers) == 0 {
+		after.Containers = []api.ObservedContainer{failure(api.ObservedContainer{}, reason)}
+	}
+	logging.From(ctx).WithError(reason).Warn("left alone")
+	return a.report(ctx, pod, before, after)
+}
+
+// sayPulling writes that images are being pulled, before they are.
+func (a *Agent) sayPulling(ctx context.Context, pod *corev1.Pod, before api.Observed, d api.Desired, p api.Prepare) {
+	refs := p.Images
+	for _, c := range d.Containers {
+		if c.Image != "" {
+			refs = append(refs, c.Image)
+		}
+	}
+	absent := a.images.absent(ctx, refs)
+	if len(absent) == 0 {
+		return
+	}
+	pulling := before
+	pulling.Prepared = nil
+	for _, ref := range absent {
+		pulling.Prepared = append(pulling.Prepared, api.PreparedImage{Image: ref, State: api.StatePulling})
+	}
+	if err := a.report(ctx, pod, before, pulling); err != nil {
+		logging.From(ctx).WithError(err).Warnf("pulling %s", strings.Join(absent, ", "))
+	}
+}
+
+// failureOf is what failed, so that the pod is tried again; nil if nothing did.
+func failureOf(o api.Observed) error {
+	var errs []error
+	for _, c := range o.Containers {
+		if c.State == api.StateFailed {
+			errs = append(errs, fmt.Errorf("container %s: %s", c.Name, c.Message))
+		}
+	}
+	for _, p := range o.Prepared {
+		if p.State == api.StateFailed {
+			errs = append(errs, errors.New(p.Message))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// lookAgain is when what was observed may have changed without anyone telling:
+// old processes end, or become new ones.
+func lookAgain(o api.Observed) time.Duration {
+	for _, c := range o.Containers {
+		if c.OldProcesses > 0 || c.StaleDirs > 0 {
+			if time.Since(c.Time) < 10*time.Second {
+				return time.Second
+			}
+			return time.Minute
+		}
+	}
+	return 0
+}

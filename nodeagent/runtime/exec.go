@@ -1,0 +1,93 @@
+package runtime
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// maxOutput is how much of a command's output is kept, its end.
+const maxOutput = 4 << 10
+
+// execSpec is the process that commands in the container are modelled on.
+type execSpec struct{ process *specs.Process }
+
+// readSpec takes what we need out of the OCI spec.
+func (c *Container) readSpec(raw []byte) error {
+	var spec specs.Spec
+	if err := json.Unmarshal(raw, &spec); err != nil {
+		return err
+	}
+	for _, m := range spec.Mounts {
+		c.Destinations = append(c.Destinations, m.Destination)
+	}
+	if spec.Linux != nil {
+		c.UserNamespace = len(spec.Linux.UIDMappings) > 0
+	}
+	c.spec.process = spec.Process
+	return nil
+}
+
+// Exec runs a command in the container, with its user, environment and limits.
+// The error of a command that fails holds the end of its output.
+func (r *Runtime) Exec(ctx context.Context, c Container, args []string) error {
+	ctx = namespaces.WithNamespace(ctx, namespace)
+	loaded, err := r.client.LoadContainer(ctx, c.ID)
+	if err != nil {
+		return gone(err, "load container %s", c.ID)
+	}
+	task, err := loaded.Task(ctx, nil)
+	if err != nil {
+		return gone(err, "find the task of container %s", c.ID)
+	}
+	spec := *c.spec.process
+	spec.Args, spec.Terminal = args, false
+	var output tail
+	process, err := task.Exec(ctx, "hotpatch-"+random(), &spec, cio.NewCreator(cio.WithStreams(nil, &output, &output)))
+	if err != nil {
+		return fmt.Errorf("prepare %q in the container: %w", strings.Join(args, " "), err)
+	}
+	defer process.Delete(context.WithoutCancel(ctx))
+	exit, err := process.Wait(ctx)
+	if err != nil {
+		return fmt.Errorf("wait for %q: %w", args[0], err)
+	}
+	if err := process.Start(ctx); err != nil {
+		return fmt.Errorf("run %q in the container: %w", strings.Join(args, " "), err)
+	}
+	select {
+	case status := <-exit:
+		if status.ExitCode() != 0 {
+			return fmt.Errorf("%q ended with %d: %s", strings.Join(args, " "), status.ExitCode(), output.String())
+		}
+		return status.Error()
+	case <-ctx.Done():
+		process.Kill(context.WithoutCancel(ctx), syscall.SIGKILL)
+		select {
+		case <-exit:
+		case <-time.After(time.Second):
+		}
+		return fmt.Errorf("%q did not end in time: %w", strings.Join(args, " "), context.Cause(ctx))
+	}
+}
+
+// tail keeps the end of what is written to it.
+type tail struct{ b bytes.Buffer }
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.b.Write(p)
+	if extra := t.b.Len() - maxOutput; extra > 0 {
+		t.b.Next(extra)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string { return strings.TrimSpace(t.b.String()) }
