@@ -30,7 +30,10 @@ type HotPatchStatus struct {
 	// Since is when the revision or the phase last changed.
 	Since  time.Time `json:"since"`
 	Counts Counts    `json:"counts"`
-	// Images and Files of Revision, by digest.
+	// Images by container, as Git named them when Revision was made. While a
+	// HotPatch names the same image, it means the same digest.
+	Images map[string]string `json:"images,omitempty"`
+	// Containers and Files of Revision, by digest.
 	Containers []DesiredContainer `json:"containers,omitempty"`
 	Files      []DesiredFile      `json:"files,omitempty"`
 	// Stable is the last revision that reached every pod.

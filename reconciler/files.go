@@ -2,7 +2,6 @@ package reconciler
 
 import (
 	"bytes"
-	"maps"
 	"net/http"
 	"net/url"
 	"path"
@@ -19,11 +18,18 @@ type files struct {
 	content map[string][]byte // by SHA-256 in hex
 }
 
-// publish replaces what is served.
+// publish replaces what is served; content is not changed any more.
 func (f *files) publish(content map[string][]byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.content = maps.Clone(content)
+	f.content = content
+}
+
+// get is what is served now.
+func (f *files) get() map[string][]byte {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.content
 }
 
 // url is where a file of the repository can be had.
@@ -35,9 +41,7 @@ func (f *files) url(digest, name string) string {
 // and for sidecars that name a file after its URL.
 func (f *files) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	digest := r.PathValue("digest")
-	f.mu.RLock()
-	content, ok := f.content[digest]
-	f.mu.RUnlock()
+	content, ok := f.get()[digest]
 	if !ok {
 		http.Error(w, "no HotPatch refers to a file with this digest", http.StatusNotFound)
 		return

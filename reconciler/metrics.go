@@ -5,8 +5,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-
-	"hotpatch.dev/hotpatch/api"
 )
 
 // metrics are the reconciler's own, in a registry of their own.
@@ -56,21 +54,18 @@ func (m *metrics) stage(name string) func() {
 }
 
 // show publishes the counts and phases of all HotPatches there are.
-func (m *metrics) show(statuses []api.HotPatchStatus) {
+func (m *metrics) show(results map[string]result) {
 	m.pods.Reset()
 	m.phases.Reset()
-	for _, s := range statuses {
-		namespace, name := s.Metadata.Namespace, s.Metadata.Name
+	for _, r := range results {
+		s, namespace, name := r.status, r.status.Metadata.Namespace, r.status.Metadata.Name
 		m.phases.WithLabelValues(namespace, name, string(s.Phase)).Set(1)
-		for count, n := range map[string]int{
-			"desired":       s.Counts.Desired,
-			"updated":       s.Counts.Updated,
-			"updated_ready": s.Counts.UpdatedReady,
-			"ready":         s.Counts.Ready,
-			"total":         s.Counts.Total,
-		} {
-			m.pods.WithLabelValues(namespace, name, count).Set(float64(n))
-		}
+		set := func(count string, n int) { m.pods.WithLabelValues(namespace, name, count).Set(float64(n)) }
+		set("desired", s.Counts.Desired)
+		set("updated", s.Counts.Updated)
+		set("updated_ready", s.Counts.UpdatedReady)
+		set("ready", s.Counts.Ready)
+		set("total", s.Counts.Total)
 	}
 }
 

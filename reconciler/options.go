@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/url"
 	"time"
+
+	"hotpatch.dev/hotpatch/gitsource"
 )
 
 // Options say which branch to follow into which cluster.
@@ -16,6 +18,8 @@ type Options struct {
 	Branch, StatusBranch string
 	// Path of the kustomization in the repository.
 	Path string
+	// Auth holds the names of files with credentials for Git.
+	Auth gitsource.Auth
 	// Cluster names this cluster in the results: clusters/<Cluster>/….
 	Cluster string
 	// Interval between two polls of the Git server; Schedule, a cron spec,
@@ -86,4 +90,10 @@ func (o Options) validateListen() error {
 		return errors.New("--namespace is not set; leader election keeps its Lease there")
 	}
 	return nil
+}
+
+// advertised is the URL under which pods reach the HTTP server.
+func (o Options) advertised() string {
+	_, port, _ := net.SplitHostPort(o.Listen) // Validate has seen to it
+	return "http://" + net.JoinHostPort(o.AdvertiseHost, port)
 }

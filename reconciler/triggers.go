@@ -2,6 +2,8 @@ package reconciler
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -14,14 +16,30 @@ const (
 	podsChanged                   // so some pods are not what they were
 	workEnded                     // a write or a call has come back
 	retryDue                      // something that failed may be tried again
+	resync                        // time has passed: look at everything again
 )
+
+// names of the causes, as metrics and logs have them.
+var causeNames = map[cause]string{
+	newCommit: "commit", podsChanged: "pods", workEnded: "work", retryDue: "retry", resync: "resync",
+}
+
+// names lists what is in c.
+func (c cause) names() []string {
+	var names []string
+	for _, one := range slices.Sorted(maps.Keys(causeNames)) {
+		if c&one != 0 {
+			names = append(names, causeNames[one])
+		}
+	}
+	return names
+}
 
 // trigger is a slot for one run of something. However often it is fired while a
 // run is under way, one more run follows, and none is lost.
 type trigger struct {
 	mu     sync.Mutex
 	causes cause
-	since  time.Time
 	wake   chan struct{}
 }
 
@@ -30,9 +48,6 @@ func newTrigger() *trigger { return &trigger{wake: make(chan struct{}, 1)} }
 func (t *trigger) fire(c cause) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.causes == 0 {
-		t.since = time.Now()
-	}
 	t.causes |= c
 	select {
 	case t.wake <- struct{}{}:
@@ -40,13 +55,13 @@ func (t *trigger) fire(c cause) {
 	}
 }
 
-// take empties the slot, and tells how long it had been waiting.
-func (t *trigger) take() (cause, time.Duration) {
+// take empties the slot.
+func (t *trigger) take() cause {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c := t.causes
 	t.causes = 0
-	return c, time.Since(t.since)
+	return c
 }
 
 // serve runs work once per filled slot until ctx ends.
@@ -56,8 +71,7 @@ func (t *trigger) serve(ctx context.Context, work func(context.Context, cause)) 
 		case <-ctx.Done():
 			return
 		case <-t.wake:
-			c, _ := t.take()
-			work(ctx, c)
+			work(ctx, t.take())
 		}
 	}
 }

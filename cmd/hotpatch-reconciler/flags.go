@@ -40,6 +40,10 @@ func (s *settings) define(f *pflag.FlagSet) {
 	o := &s.options
 	f.StringVar(&o.Repo, "repo", "", "URL of the Git repository (https://…, http://…, file://…)")
 	f.StringVar(&o.Branch, "branch", "main", "branch to follow")
+	f.StringVar(&o.Auth.UsernameFile, "git-username-file", "", "file with the user name for Git over HTTPS")
+	f.StringVar(&o.Auth.PasswordFile, "git-password-file", "", "file with the password or access token for that user")
+	f.StringVar(&o.Auth.TokenFile, "git-token-file", "", "file with a bearer token for Git over HTTPS")
+	f.StringVar(&o.Auth.CAFile, "git-ca-file", "", "file with the certificates to trust for Git over HTTPS")
 	f.StringVar(&o.Path, "path", ".", "directory of the kustomization in the repository")
 	f.StringVar(&o.StatusBranch, "status-branch", "hotpatch-status", "branch that results are committed to")
 	f.StringVar(&o.Cluster, "cluster", "", "name of this cluster in the results")

@@ -27,9 +27,12 @@ func main() {
 
 func run(args []string) error {
 	s, err := parse(args)
-	if err != nil || s.version {
-		fmt.Println(buildinfo.Line("hotpatch-reconciler"))
+	if err != nil {
 		return err
+	}
+	if s.version {
+		fmt.Println(buildinfo.Line("hotpatch-reconciler"))
+		return nil
 	}
 	log, err := logging.New(os.Stderr, s.logFormat, s.logLevel)
 	if err != nil {

@@ -3,10 +3,10 @@ package kube
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,9 +16,9 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// SyncTimeout is how long the first list of a new scope may take before its
-// HotPatch is told so; the watch goes on trying.
-const SyncTimeout = 10 * time.Second
+// ErrNotListed says that the API server has not yet answered the first list of
+// a scope. If it refused, the error says why.
+var ErrNotListed = errors.New("the pods have not been listed yet")
 
 // pods holds one informer per scope in use.
 type pods struct {
@@ -66,7 +66,7 @@ func (c *Cluster) Watch(ctx context.Context, scopes []Scope) {
 func (p *pods) start(ctx context.Context, scope Scope) *watch {
 	narrow := func(o *metav1.ListOptions) { o.LabelSelector = scope.Selector }
 	informer := coreinformers.NewFilteredPodInformer(p.client, scope.Namespace, 0, nil, narrow)
-	failure := &lastError{}
+	failure := &lastError{changed: p.changed}
 	// Neither can fail before the informer runs.
 	_ = informer.SetTransform(trim)
 	_ = informer.SetWatchErrorHandlerWithContext(failure.handle)
@@ -77,6 +77,13 @@ func (p *pods) start(ctx context.Context, scope Scope) *watch {
 	})
 	ctx, stop := context.WithCancel(ctx)
 	go informer.RunWithContext(ctx)
+	go func() {
+		select {
+		case <-informer.HasSyncedChecker().Done(): // perhaps with no pod to tell of
+			p.changed()
+		case <-ctx.Done():
+		}
+	}()
 	return &watch{informer, stop, failure, map[string]*corev1.Pod{}}
 }
 
@@ -89,19 +96,20 @@ func (p *pods) updated(before, after any) {
 }
 
 // list returns the pods of a watched scope, by name.
-func (p *pods) list(ctx context.Context, scope Scope) ([]*corev1.Pod, error) {
-	p.mu.Lock()
-	w := p.watches[scope]
-	p.mu.Unlock()
-	if w == nil {
-		return nil, fmt.Errorf("pods %s of namespace %s are not watched", scope.Selector, scope.Namespace)
-	}
-	if err := w.synced(ctx); err != nil {
-		return nil, fmt.Errorf("list pods %s of namespace %s: %w", scope.Selector, scope.Namespace, err)
-	}
+func (p *pods) list(scope Scope) ([]*corev1.Pod, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return w.list(), nil
+	w := p.watches[scope]
+	switch {
+	case w == nil:
+		return nil, ErrNotListed
+	case w.informer.HasSynced():
+		return w.list(), nil
+	}
+	if why := w.failure.get(); why != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotListed, why)
+	}
+	return nil, ErrNotListed
 }
 
 // wrote keeps the answer to a write until the informers have caught up: a
@@ -114,20 +122,6 @@ func (p *pods) wrote(pod *corev1.Pod) {
 		if _, known, _ := w.informer.GetStore().Get(pod); known {
 			w.written[pod.Name] = trimmed.(*corev1.Pod)
 		}
-	}
-}
-
-// synced waits until the informer has its first list.
-func (w *watch) synced(ctx context.Context) error {
-	timeout := time.NewTimer(SyncTimeout)
-	defer timeout.Stop()
-	select {
-	case <-w.informer.HasSyncedChecker().Done():
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timeout.C:
-		return cmp.Or(w.failure.get(), fmt.Errorf("no answer from the API server within %s", SyncTimeout))
 	}
 }
 
@@ -157,14 +151,16 @@ func newer(own, cached *corev1.Pod) bool {
 
 // lastError remembers why an informer could not list or watch.
 type lastError struct {
-	mu  sync.Mutex
-	err error
+	changed func()
+	mu      sync.Mutex
+	err     error
 }
 
 func (l *lastError) handle(_ context.Context, _ *cache.Reflector, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.err = err
+	l.changed()
 }
 
 func (l *lastError) get() error {

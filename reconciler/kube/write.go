@@ -15,7 +15,7 @@ import (
 // about. Nothing was written; the change itself brings the next pass.
 var ErrChanged = errors.New("the pod has changed meanwhile")
 
-// Ref is one very pod, in one very version.
+// Ref is one very pod, in one very version, or in any if Version is empty.
 type Ref struct {
 	Namespace, Name, UID, Version string
 }
@@ -39,9 +39,9 @@ func (c *Cluster) Annotate(ctx context.Context, ref Ref, annotations map[string]
 }
 
 func annotationPatch(ref Ref, annotations map[string]*string) ([]byte, error) {
-	return json.Marshal(map[string]any{"metadata": map[string]any{
-		"uid":             ref.UID,
-		"resourceVersion": ref.Version,
-		"annotations":     annotations,
-	}})
+	metadata := map[string]any{"uid": ref.UID, "annotations": annotations}
+	if ref.Version != "" {
+		metadata["resourceVersion"] = ref.Version
+	}
+	return json.Marshal(map[string]any{"metadata": metadata})
 }

@@ -1,0 +1,144 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/reconciler/kube"
+	"hotpatch.dev/hotpatch/reconciler/plan"
+	"hotpatch.dev/hotpatch/reconciler/render"
+)
+
+// wanted is a HotPatch as the newest commit that could be read asks for it.
+type wanted struct {
+	render.Item
+	commit string
+}
+
+// accepted is a wish that can be acted on: its target and its images were
+// found. It stays in force, whole, until a newer wish is accepted.
+type accepted struct {
+	wanted
+	scope    kube.Scope
+	revision plan.Revision
+}
+
+// tracked is what is remembered of one HotPatch between passes. All of it can
+// be read again from Git, the record, the registry and the pods.
+type tracked struct {
+	key      string
+	wanted   *wanted
+	broken   error // why the newest commit's object cannot be read
+	accepted *accepted
+	problem  error // why what is wanted is not accepted
+	record   api.HotPatchStatus
+}
+
+// errWaiting: what is needed is being asked for; a pass follows the answer.
+var errWaiting = errors.New("waiting for an answer")
+
+const lookupTimeout = 5 * time.Second
+
+// accept puts the newest wish in force if everything it needs is there, and
+// looks again for the target of an old one when asked to recheck.
+func (r *Reconciler) accept(ctx context.Context, t *tracked, recheck bool) error {
+	if t.wanted == nil || !recheck && t.accepted != nil && t.accepted.sameWish(t.wanted) {
+		return nil
+	}
+	scope, err := r.scope(ctx, t.wanted)
+	if err != nil {
+		return err
+	}
+	containers, err := r.pin(ctx, t)
+	if err != nil {
+		return err
+	}
+	files := wantedFiles(t.wanted)
+	next := &accepted{*t.wanted, scope, plan.Revision{ID: api.Revision(containers, files), Containers: containers, Files: files}}
+	if t.accepted != nil && t.accepted.sameWish(t.wanted) {
+		next.commit = t.accepted.commit
+	}
+	t.accepted = next
+	r.digests.forget(t.key)
+	return nil
+}
+
+// sameWish tells whether two commits ask for the same.
+func (a *accepted) sameWish(w *wanted) bool {
+	return reflect.DeepEqual(a.HotPatch, w.HotPatch) && reflect.DeepEqual(a.Files, w.Files)
+}
+
+// scope finds the pods' selector. A target that is not there is looked for
+// again after a while, not in every pass.
+func (r *Reconciler) scope(ctx context.Context, w *wanted) (kube.Scope, error) {
+	target := w.HotPatch.Spec.Target
+	key := "target " + w.HotPatch.Key() + " " + target.String()
+	if err := r.retries.hold(key); err != nil {
+		return kube.Scope{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	scope, err := r.cluster.Scope(ctx, w.HotPatch.Metadata.Namespace, target)
+	if err != nil {
+		err = w.wrong("spec.target", err)
+	}
+	return scope, r.retries.note(key, err)
+}
+
+// pin turns the wish's tags into digests. One that was pinned before, in this
+// process or in the record, means the same digest for as long as the HotPatch
+// names the same image.
+func (r *Reconciler) pin(ctx context.Context, t *tracked) ([]api.DesiredContainer, error) {
+	var pinned []api.DesiredContainer
+	var errs []error
+	for i, c := range t.wanted.HotPatch.Spec.Containers {
+		digest := t.pinned(c)
+		if digest == "" {
+			var err error
+			if digest, err = r.digests.get(ctx, t.key, c.Image); errors.Is(err, errWaiting) {
+				errs = append(errs, err)
+			} else if err != nil {
+				errs = append(errs, t.wanted.wrong(fmt.Sprintf("spec.containers[%d].image", i), err))
+			}
+		}
+		pinned = append(pinned, api.DesiredContainer{Name: c.Name, Image: digest, Carry: c.Carry, Reload: c.Reload})
+	}
+	return pinned, errors.Join(errs...)
+}
+
+// pinned is the digest that the record has for a container's image, "" if it
+// has none.
+func (t *tracked) pinned(c api.Container) string {
+	if t.record.Images[c.Name] != c.Image {
+		return ""
+	}
+	for _, known := range t.record.Containers {
+		if known.Name == c.Name {
+			return known.Image
+		}
+	}
+	return ""
+}
+
+// wantedFiles are the wish's files by digest. Those of the repository get their
+// URL when they are needed: it is not part of what is wanted.
+func wantedFiles(w *wanted) []api.DesiredFile {
+	var files []api.DesiredFile
+	for _, f := range w.HotPatch.Spec.Files {
+		file := api.DesiredFile{Path: f.Path, Version: f.Version, SHA256: f.SHA256, URL: f.URL}
+		if content, ok := w.Files[f.Path]; ok {
+			file.SHA256 = content.SHA256
+		}
+		files = append(files, file)
+	}
+	return files
+}
+
+// wrong names file, object and field of what is wrong with a wish.
+func (w *wanted) wrong(field string, err error) error {
+	return &api.Error{File: w.File, Object: api.KindHotPatch + " " + w.HotPatch.Key(), Field: field, Reason: err.Error()}
+}

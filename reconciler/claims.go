@@ -1,0 +1,42 @@
+package reconciler
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"hotpatch.dev/hotpatch/reconciler/kube"
+)
+
+// claims are the pods that HotPatches act on in one pass, by UID. A pod follows
+// one HotPatch: its annotation says what it should run, whole.
+type claims map[string]string
+
+// claim takes pods for a wish, all or none.
+func (c claims) claim(w *wanted, pods []kube.Pod) error {
+	key := w.HotPatch.Key()
+	for _, pod := range pods {
+		if other := c[pod.UID]; other != "" {
+			return w.wrong("spec.target", fmt.Errorf("pod %s already follows HotPatch %s, and a pod can follow only one; narrow one of the two targets", pod.Name, other))
+		}
+	}
+	if err := w.findContainers(pods); err != nil {
+		return err
+	}
+	for _, pod := range pods {
+		c[pod.UID] = key
+	}
+	return nil
+}
+
+// findContainers says which container no pod has.
+func (w *wanted) findContainers(pods []kube.Pod) error {
+	for i, container := range w.HotPatch.Spec.Containers {
+		has := func(p kube.Pod) bool { return slices.Contains(p.Containers, container.Name) }
+		if len(pods) > 0 && !slices.ContainsFunc(pods, has) {
+			return w.wrong(fmt.Sprintf("spec.containers[%d].name", i),
+				fmt.Errorf("no pod has a container %q; pod %s has %s", container.Name, pods[0].Name, strings.Join(pods[0].Containers, ", ")))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,178 @@
+package reconciler
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/internal/logging"
+	"hotpatch.dev/hotpatch/reconciler/kube"
+	"hotpatch.dev/hotpatch/reconciler/plan"
+)
+
+// annotator writes to pods; it is *kube.Cluster.
+type annotator interface {
+	Annotate(ctx context.Context, ref kube.Ref, annotations map[string]*string) error
+}
+
+// executor does what plans say, each pod by itself.
+type executor struct {
+	pods     annotator
+	sidecars *sidecars
+	files    *files
+	jobs     *jobs
+	metrics  *metrics
+
+	mu       sync.Mutex
+	expected map[string]api.Desired // by pod UID, while it is being written
+}
+
+func newExecutor(pods annotator, sidecars *sidecars, files *files, jobs *jobs, metrics *metrics) *executor {
+	return &executor{pods: pods, sidecars: sidecars, files: files, jobs: jobs, metrics: metrics, expected: map[string]api.Desired{}}
+}
+
+// execute starts the actions of a plan for the HotPatch of that name.
+func (e *executor) execute(ctx context.Context, name string, pods []kube.Pod, actions []plan.Action) {
+	for _, action := range actions {
+		i := slices.IndexFunc(pods, func(p kube.Pod) bool { return p.UID == action.UID })
+		if i < 0 {
+			continue
+		}
+		e.start(ctx, name, pods[i], action)
+	}
+}
+
+func (e *executor) start(ctx context.Context, name string, pod kube.Pod, action plan.Action) {
+	ctx = logging.With(ctx, "pod", pod.Name, "revision", action.Revision.ID)
+	e.jobs.start(ctx, pod.UID, wish(action), func(ctx context.Context) error {
+		logging.From(ctx).Info(action)
+		err := e.act(ctx, name, pod, action)
+		e.metrics.work.WithLabelValues(string(action.Kind), outcome(err, "done")).Inc()
+		switch {
+		case errors.Is(err, kube.ErrChanged), ctx.Err() != nil:
+			return nil // the change brings a pass, which decides anew
+		case err != nil:
+			logging.From(ctx).WithError(err).Warn("action failed, it will be tried again")
+		}
+		return err
+	})
+}
+
+// wish names what an action makes of a pod.
+func wish(a plan.Action) string { return string(a.Kind) + " " + a.Revision.ID }
+
+func (e *executor) act(ctx context.Context, name string, pod kube.Pod, action plan.Action) error {
+	if action.Kind == plan.Prepare {
+		return e.prepare(ctx, pod, action.Revision)
+	}
+	return e.apply(ctx, name, pod, action.Revision)
+}
+
+func (e *executor) prepare(ctx context.Context, pod kube.Pod, revision plan.Revision) error {
+	ask := api.Prepare{Revision: revision.ID}
+	for _, c := range revision.Containers {
+		if c.Image != "" && !slices.Contains(ask.Images, c.Image) {
+			ask.Images = append(ask.Images, c.Image)
+		}
+	}
+	text, err := encode(ask)
+	if err != nil {
+		return err
+	}
+	return e.pods.Annotate(ctx, pod.Ref, map[string]*string{api.PrepareAnnotation: text})
+}
+
+// apply has the sidecar put the files in place, and then tells the agent. Pods
+// that plans look at meanwhile are shown as already told.
+func (e *executor) apply(ctx context.Context, name string, pod kube.Pod, revision plan.Revision) error {
+	desired := api.Desired{HotPatch: name, Revision: revision.ID, Containers: revision.Containers, Files: e.located(revision.Files)}
+	e.expect(pod.UID, &desired)
+	defer e.expect(pod.UID, nil)
+	missing := missingFiles(pod, desired.Files)
+	if err := e.updateFiles(ctx, pod, missing); err != nil {
+		return err
+	}
+	text, err := encode(desired)
+	if err != nil {
+		return err
+	}
+	ref := pod.Ref
+	if len(missing) > 0 {
+		ref.Version = "" // the sidecar has just written to its pod
+	}
+	return e.pods.Annotate(ctx, ref, map[string]*string{api.DesiredAnnotation: text, api.PrepareAnnotation: nil})
+}
+
+func (e *executor) updateFiles(ctx context.Context, pod kube.Pod, missing []api.DesiredFile) error {
+	if len(missing) > 0 && pod.Sidecar == "" {
+		return errors.New("the pod has no address yet, its sidecar cannot be called")
+	}
+	for _, file := range missing {
+		if err := e.sidecars.update(ctx, pod.Sidecar, file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// located says where each file can be had: files of the repository are served
+// by this process.
+func (e *executor) located(wanted []api.DesiredFile) []api.DesiredFile {
+	located := slices.Clone(wanted)
+	for i, f := range located {
+		if f.URL == "" {
+			located[i].URL = e.files.url(f.SHA256, f.Path)
+		}
+	}
+	return located
+}
+
+// missingFiles are those that the pod's sidecar has not reported as they should
+// be.
+func missingFiles(pod kube.Pod, wanted []api.DesiredFile) []api.DesiredFile {
+	return slices.DeleteFunc(slices.Clone(wanted), func(f api.DesiredFile) bool {
+		return slices.ContainsFunc(pod.Files.Files, func(o api.ObservedFile) bool {
+			return o.Path == f.Path && o.Version == f.Version && o.SHA256 == f.SHA256 && o.State == api.FileUpdated
+		})
+	})
+}
+
+func (e *executor) expect(uid string, desired *api.Desired) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if desired == nil {
+		delete(e.expected, uid)
+		return
+	}
+	e.expected[uid] = *desired
+}
+
+// overlay shows pods as they will be when the jobs under way have ended, so
+// that they count as changing, and says why the last job of a pod failed.
+func (e *executor) overlay(pods []kube.Pod, revisions ...string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i := range pods {
+		if desired, ok := e.expected[pods[i].UID]; ok {
+			pods[i].Desired = desired
+		}
+		for _, revision := range revisions {
+			if err := e.jobs.failed(pods[i].UID, string(plan.Apply)+" "+revision); err != nil {
+				pods[i].SidecarError = err.Error()
+			}
+		}
+	}
+}
+
+func encode(value any) (*string, error) {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return nil, fmt.Errorf("encode annotation: %w", err)
+	}
+	s := string(text)
+	return &s, nil
+}

@@ -1,0 +1,145 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"sync"
+	"time"
+
+	"hotpatch.dev/hotpatch/gitsource"
+	"hotpatch.dev/hotpatch/internal/logging"
+	"hotpatch.dev/hotpatch/reconciler/render"
+)
+
+// source is a branch of a repository; it is *gitsource.Source.
+type source interface {
+	Tip(ctx context.Context) (string, error)
+	Snapshot(ctx context.Context, commit string) (*gitsource.Snapshot, error)
+}
+
+// pollTimeout bounds one poll with its fetch.
+const pollTimeout = time.Minute
+
+// rendered is what one commit asks for.
+type rendered struct {
+	render.Result
+	snapshot *gitsource.Snapshot
+}
+
+// follower keeps the newest commit at hand, rendered. It runs beside the loop:
+// a Git server that hangs holds up nothing that is already known.
+type follower struct {
+	source   source
+	schedule gitsource.Schedule
+	path     string
+	metrics  *metrics
+	poll     *trigger
+	found    func() // called when what is asked for has changed
+
+	mu     sync.Mutex
+	newest *rendered
+}
+
+// get is the newest commit, nil before the first.
+func (f *follower) get() *rendered {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.newest
+}
+
+// follow polls at once, by the schedule, when asked to, and again after a
+// failure, until ctx ends.
+func (f *follower) follow(ctx context.Context) {
+	failures := 0
+	for {
+		if err := f.once(ctx); err != nil && ctx.Err() == nil {
+			logging.From(ctx).WithError(err).Warn("Git cannot be read; what was read before stays in force")
+			failures++
+		} else {
+			failures = 0
+		}
+		if !f.wait(ctx, failures) {
+			return
+		}
+	}
+}
+
+// wait returns true when it is time to poll, false when ctx has ended.
+func (f *follower) wait(ctx context.Context, failures int) bool {
+	pause := time.Until(f.schedule.Next(time.Now()))
+	if failures > 0 {
+		pause = min(pause, backoff(failures-1))
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-f.poll.wake:
+		f.poll.take()
+	case <-timer.C:
+	}
+	return true
+}
+
+// once polls, and fetches and renders if the tip has moved. A tip that moves
+// meanwhile is followed.
+func (f *follower) once(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
+	defer cancel()
+	for {
+		result, err := f.look(ctx)
+		if errors.Is(err, gitsource.ErrMoved) && ctx.Err() == nil {
+			continue
+		}
+		f.metrics.polls.WithLabelValues(outcome(err, result)).Inc()
+		return err
+	}
+}
+
+func (f *follower) look(ctx context.Context) (string, error) {
+	defer f.metrics.stage("poll")()
+	tip, err := f.source.Tip(ctx)
+	if err != nil {
+		return "", err
+	}
+	known := f.get()
+	if known != nil && known.snapshot.Commit == tip {
+		return "unchanged", nil
+	}
+	next, err := f.read(ctx, tip)
+	if err != nil {
+		return "", err
+	}
+	f.mu.Lock()
+	f.newest = next
+	f.mu.Unlock()
+	if known == nil || !next.sameWishes(known) {
+		f.found()
+	}
+	return "changed", nil
+}
+
+func (f *follower) read(ctx context.Context, commit string) (*rendered, error) {
+	fetched := f.metrics.stage("fetch")
+	snapshot, err := f.source.Snapshot(ctx, commit)
+	if err != nil {
+		return nil, err
+	}
+	fetched()
+	defer f.metrics.stage("render")()
+	next := &rendered{render.Render(tree{snapshot}, f.path), snapshot}
+	log := logging.From(ctx).WithField("commit", commit)
+	log.Infof("%q by %s asks for %d HotPatches", snapshot.Subject, snapshot.Author, len(next.Items))
+	for _, err := range next.Errors {
+		log.WithError(err).Warn("an object is not usable; its last good version stays in force")
+	}
+	return next, nil
+}
+
+// sameWishes tells a commit that changes nothing here from one that does. On
+// one branch for both, each of our own commits is such a one.
+func (r *rendered) sameWishes(other *rendered) bool {
+	return reflect.DeepEqual(r.Result, other.Result)
+}

@@ -1,0 +1,193 @@
+package reconciler
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/internal/logging"
+	"hotpatch.dev/hotpatch/reconciler/kube"
+	"hotpatch.dev/hotpatch/reconciler/plan"
+)
+
+// loop is the state of a leader. Only its passes touch it.
+type loop struct {
+	*Reconciler
+	tracked map[string]*tracked // by HotPatch
+	known   *rendered
+	life    context.Context // of the leadership: watches and jobs end with it
+}
+
+// pass brings the newest commit and the pods together once. It waits for
+// nobody: what takes time is started, and its end brings the next pass.
+func (l *loop) pass(ctx context.Context, why cause) {
+	if !l.wish(ctx) {
+		return
+	}
+	l.acceptAll(ctx, why)
+	l.cluster.Watch(l.life, l.scopes())
+	claims := claims{}
+	results := map[string]result{}
+	for _, t := range l.inOrder() {
+		pods, err := l.observe(t, claims)
+		t.problem = cmp.Or(t.problem, err)
+		var p *plan.Plan
+		if err == nil && t.accepted != nil {
+			p = l.plan(t, pods)
+			l.executor.execute(l.jobContext(t), t.accepted.HotPatch.Metadata.Name, pods, p.Actions)
+		}
+		t.record = t.status(l.options.Cluster, time.Now(), p)
+		if t.record.Phase != "" {
+			results[t.key] = result{t.record, t.subject()}
+		}
+	}
+	l.recorder.submit(results)
+	l.metrics.show(results)
+}
+
+// wish takes over what the newest commit asks for, if there is a newer one. It
+// returns false before there is any.
+func (l *loop) wish(ctx context.Context) bool {
+	newest := l.follower.get()
+	if newest == nil || newest == l.known {
+		return newest != nil
+	}
+	l.known = newest
+	wishes := map[string]*wanted{}
+	for _, item := range newest.Items {
+		wishes[item.HotPatch.Key()] = &wanted{item, newest.snapshot.Commit}
+	}
+	for key, w := range wishes {
+		t := l.track(key)
+		t.wanted, t.broken = w, nil
+	}
+	for key, err := range newest.Broken {
+		l.track(key).broken = err
+	}
+	for key, t := range l.tracked {
+		if wishes[key] == nil && newest.Broken[key] == nil {
+			l.missing(t)
+		}
+	}
+	l.publishFiles(ctx)
+	return true
+}
+
+func (l *loop) track(key string) *tracked {
+	if l.tracked[key] == nil {
+		l.tracked[key] = &tracked{key: key}
+	}
+	return l.tracked[key]
+}
+
+// missing ends a HotPatch that is not in Git any more, unless it only cannot be
+// seen because something around it does not render.
+func (l *loop) missing(t *tracked) {
+	if len(l.known.Failed) == 0 || t.wanted != nil && !slices.Contains(l.known.Failed, t.wanted.Root) {
+		delete(l.tracked, t.key)
+		return
+	}
+	t.broken = errors.Join(l.known.Errors...)
+}
+
+// acceptAll puts in force what can be.
+func (l *loop) acceptAll(ctx context.Context, why cause) {
+	defer l.metrics.stage("accept")()
+	for _, t := range l.tracked {
+		t.problem = l.accept(ctx, t, why&resync != 0)
+	}
+}
+
+// inOrder lists HotPatches so that those in force come before new ones, which
+// therefore cannot take pods from them.
+func (l *loop) inOrder() []*tracked {
+	return slices.SortedFunc(maps.Values(l.tracked), func(a, b *tracked) int {
+		inForce := func(t *tracked) int {
+			if t.record.Revision != "" {
+				return 0
+			}
+			return 1
+		}
+		return cmp.Or(cmp.Compare(inForce(a), inForce(b)), cmp.Compare(a.key, b.key))
+	})
+}
+
+func (l *loop) scopes() []kube.Scope {
+	var scopes []kube.Scope
+	for _, t := range l.tracked {
+		if t.accepted != nil && !slices.Contains(scopes, t.accepted.scope) {
+			scopes = append(scopes, t.accepted.scope)
+		}
+	}
+	return scopes
+}
+
+// observe lists the pods of a HotPatch as they are, or will be when what is
+// under way has ended, and checks that they can be its own.
+func (l *loop) observe(t *tracked, claims claims) ([]kube.Pod, error) {
+	if t.accepted == nil {
+		return nil, nil
+	}
+	defer l.metrics.stage("observe")()
+	pods, err := l.cluster.Pods(t.accepted.scope)
+	if err != nil {
+		return nil, notListed(err)
+	}
+	if err := claims.claim(&t.accepted.wanted, pods); err != nil {
+		return nil, err
+	}
+	l.executor.overlay(pods, t.accepted.revision.ID, stableID(t.record))
+	return pods, nil
+}
+
+// notListed makes a first list that is under way a matter of waiting.
+func notListed(err error) error {
+	if err == kube.ErrNotListed {
+		return errWaiting
+	}
+	return err
+}
+
+func (l *loop) plan(t *tracked, pods []kube.Pod) *plan.Plan {
+	defer l.metrics.stage("plan")()
+	input := plan.Input{
+		HotPatch: t.accepted.HotPatch.Metadata.Name,
+		Target:   t.accepted.HotPatch.Spec.Target.String(),
+		Revision: t.accepted.revision,
+		Rollout:  t.accepted.HotPatch.Spec.Rollout,
+	}
+	if s := t.record.Stable; s != nil {
+		input.Stable = &plan.Revision{ID: s.Revision, Containers: s.Containers, Files: s.Files}
+	}
+	for _, pod := range pods {
+		input.Pods = append(input.Pods, pod.Pod)
+	}
+	made := plan.Make(input)
+	return &made
+}
+
+func (l *loop) jobContext(t *tracked) context.Context {
+	return logging.With(l.life, "hotpatch", t.key)
+}
+
+func stableID(s api.HotPatchStatus) string {
+	if s.Stable == nil {
+		return ""
+	}
+	return s.Stable.Revision
+}
+
+func (t *tracked) subject() string {
+	var spec api.Spec
+	switch {
+	case t.accepted != nil:
+		spec = t.accepted.HotPatch.Spec
+	case t.wanted != nil:
+		spec = t.wanted.HotPatch.Spec
+	}
+	return plan.Subject(t.record.Metadata.Name, version(spec), t.record, spec.Rollout)
+}

@@ -1,0 +1,94 @@
+package reconciler
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/reconciler/plan"
+)
+
+// status is what there is to say about a HotPatch after a pass, on the ground
+// of what its record said before. A plan of nil means that nothing was
+// observed.
+func (t *tracked) status(cluster string, now time.Time, p *plan.Plan) api.HotPatchStatus {
+	s := t.record
+	s.APIVersion, s.Kind, s.Cluster = api.APIVersion, api.KindHotPatchStatus, cluster
+	s.Metadata.Namespace, s.Metadata.Name, _ = strings.Cut(t.key, "/")
+	if t.accepted != nil {
+		t.accepted.describe(&s)
+	}
+	if p != nil {
+		s.Phase, s.Message, s.Counts = p.Phase, p.Message, p.Counts
+		s.Pods, s.Failures = p.Rows, p.Failures
+		if len(s.Pods) > api.MaxPodRows {
+			s.Pods = nil
+		}
+		if p.Reached {
+			s.Stable = &api.StableRevision{Revision: s.Revision, Containers: s.Containers, Files: s.Files}
+		}
+	}
+	if problem := t.trouble(); problem != nil {
+		s.Phase, s.Message = api.PhaseDegraded, t.inWords(problem)
+	}
+	if s.Source.Commit == "" && t.wanted != nil {
+		s.Source = api.Source{Commit: t.wanted.commit, Path: t.wanted.File}
+	}
+	if s.Revision != t.record.Revision || s.Phase != t.record.Phase {
+		s.Since = now.UTC().Truncate(time.Second)
+	}
+	return s
+}
+
+// describe says what is in force.
+func (a *accepted) describe(s *api.HotPatchStatus) {
+	s.Source = api.Source{Commit: a.commit, Path: a.File}
+	s.Revision = a.revision.ID
+	s.Containers, s.Files = a.revision.Containers, a.revision.Files
+	s.Images = nil
+	for _, c := range a.HotPatch.Spec.Containers {
+		if s.Images == nil {
+			s.Images = map[string]string{}
+		}
+		s.Images[c.Name] = c.Image
+	}
+}
+
+// trouble is why the newest commit is not in force, nil while that is being
+// found out.
+func (t *tracked) trouble() error {
+	problem := cmp.Or(t.broken, t.problem)
+	if errors.Is(problem, errWaiting) {
+		return nil
+	}
+	return problem
+}
+
+func (t *tracked) inWords(problem error) string {
+	if t.record.Revision == "" {
+		return problem.Error()
+	}
+	return fmt.Sprintf("%v; revision %s stays in force", problem, t.record.Revision)
+}
+
+// version is what people call what a HotPatch asks for: the tag of its first
+// image, or the version of its first file.
+func version(spec api.Spec) string {
+	for _, c := range spec.Containers {
+		name := c.Image[strings.LastIndexByte(c.Image, '/')+1:]
+		if _, digest, ok := strings.Cut(name, "@sha256:"); ok {
+			return digest[:min(len(digest), 12)]
+		}
+		if _, tag, ok := strings.Cut(name, ":"); ok {
+			return tag
+		}
+		return "latest"
+	}
+	for _, f := range spec.Files {
+		return f.Version
+	}
+	return ""
+}
