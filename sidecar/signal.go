@@ -42,11 +42,7 @@ func (s *signaller) tell(ctx context.Context) error {
 }
 
 func (s *signaller) once() error {
-	all, err := process.All()
-	if err != nil {
-		return err
-	}
-	found, err := process.Find(all, s.name)
+	found, err := s.find()
 	if err != nil {
 		return err
 	}
@@ -56,6 +52,14 @@ func (s *signaller) once() error {
 	}
 	defer h.Close()
 	return h.Signal(s.signal)
+}
+
+func (s *signaller) find() (process.Process, error) {
+	all, err := process.All()
+	if err != nil {
+		return process.Process{}, err
+	}
+	return process.Find(all, s.name)
 }
 
 func (s *signaller) notFound(err error) error {

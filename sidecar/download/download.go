@@ -100,7 +100,7 @@ func (c *Client) get(ctx context.Context, from *url.URL, into io.Writer) (string
 	n, err := io.Copy(io.MultiWriter(into, sum), io.LimitReader(resp.Body, c.limits.Bytes+1))
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return "", fmt.Errorf("the content ended early, after %d of %d bytes", n, resp.ContentLength)
+		return "", fmt.Errorf("the content ended early, after %d bytes", n)
 	case err != nil:
 		return "", err
 	case n > c.limits.Bytes:
