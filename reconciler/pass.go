@@ -14,6 +14,13 @@ import (
 	"hotpatch.dev/hotpatch/reconciler/plan"
 )
 
+// observer sees a cluster; it is *kube.Cluster.
+type observer interface {
+	Scope(ctx context.Context, namespace string, target api.Target) (kube.Scope, error)
+	Watch(ctx context.Context, scopes []kube.Scope)
+	Pods(scope kube.Scope) ([]kube.Pod, error)
+}
+
 // loop is the state of a leader. Only its passes touch it.
 type loop struct {
 	*Reconciler

@@ -40,7 +40,7 @@ type Reconciler struct {
 	options  Options
 	trigger  *trigger // of passes
 	follower *follower
-	cluster  *kube.Cluster
+	cluster  observer
 	digests  *digests
 	executor *executor
 	recorder *recorder
@@ -49,6 +49,7 @@ type Reconciler struct {
 	retries  *retries
 	metrics  *metrics
 
+	lead  func(ctx context.Context, work func(context.Context) error) error
 	state atomic.Pointer[error] // why this process is not ready
 }
 
@@ -91,16 +92,21 @@ func newReconciler(o Options) (*Reconciler, error) {
 		return nil, err
 	}
 	r := &Reconciler{options: o, trigger: newTrigger(), metrics: newMetrics()}
-	if r.cluster, err = kube.Connect(o.Kubeconfig, debounce(func() { r.trigger.fire(podsChanged) })); err != nil {
+	cluster, err := kube.Connect(o.Kubeconfig, debounce(func() { r.trigger.fire(podsChanged) }))
+	if err != nil {
 		return nil, err
 	}
+	r.cluster = cluster
 	r.files = &files{base: o.advertised()}
 	r.retries = newRetries(func() { r.trigger.fire(retryDue) })
 	r.jobs = newJobs(r.retries, func() { r.trigger.fire(workEnded) })
 	r.digests = newDigests(&registry.Resolver{Insecure: o.InsecureRegistries}, r.jobs)
-	r.executor = newExecutor(r.cluster, newSidecars(o.SidecarTokenFile), r.files, r.jobs, r.metrics)
+	r.executor = newExecutor(cluster, newSidecars(o.SidecarTokenFile), r.files, r.jobs, r.metrics)
 	r.follower = &follower{source: source, schedule: schedule, path: o.Path, metrics: r.metrics, poll: newTrigger(), found: func() { r.trigger.fire(newCommit) }}
 	r.recorder = &recorder{branch: writer, cluster: o.Cluster, metrics: r.metrics, wake: newTrigger()}
+	r.lead = func(ctx context.Context, work func(context.Context) error) error {
+		return cluster.Lead(ctx, o.Namespace, o.Identity, work)
+	}
 	return r, nil
 }
 
@@ -111,7 +117,7 @@ func (r *Reconciler) run(ctx context.Context) error {
 		return r.work(ctx)
 	}
 	logging.From(ctx).Infof("waiting for the lease %s/%s as %s", r.options.Namespace, kube.LeaseName, r.options.Identity)
-	return r.cluster.Lead(ctx, r.options.Namespace, r.options.Identity, r.work)
+	return r.lead(ctx, r.work)
 }
 
 var errNoPassYet = errors.New("no pass has ended yet: waiting for Git, see the log")

@@ -28,7 +28,7 @@ func (c *Cluster) Annotate(ctx context.Context, ref Ref, annotations map[string]
 		return err
 	}
 	pod, err := c.client.CoreV1().Pods(ref.Namespace).Patch(ctx, ref.Name, types.MergePatchType, patch, metav1.PatchOptions{})
-	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+	if isAnother(err) {
 		return ErrChanged
 	}
 	if err != nil {
@@ -36,6 +36,14 @@ func (c *Cluster) Annotate(ctx context.Context, ref Ref, annotations map[string]
 	}
 	c.pods.wrote(pod)
 	return nil
+}
+
+// isAnother recognises the answers to a write for a pod that is gone, has
+// changed, or whose name another pod has now: the API server takes a UID that
+// differs for an attempt to change it.
+func isAnother(err error) bool {
+	cause, _ := apierrors.StatusCause(err, metav1.CauseTypeFieldValueInvalid)
+	return apierrors.IsConflict(err) || apierrors.IsNotFound(err) || apierrors.IsInvalid(err) && cause.Field == "metadata.uid"
 }
 
 func annotationPatch(ref Ref, annotations map[string]*string) ([]byte, error) {

@@ -1,0 +1,93 @@
+package reconciler
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"hotpatch.dev/hotpatch/api"
+)
+
+func testStatus(name string, updated int) api.HotPatchStatus {
+	return api.HotPatchStatus{
+		APIVersion: api.APIVersion, Kind: api.KindHotPatchStatus,
+		Metadata: api.Metadata{Namespace: "default", Name: name},
+		Cluster:  "box", Source: api.Source{Commit: "c1"}, Revision: "r2", Phase: api.PhaseProgressing,
+		Counts: api.Counts{Desired: 8, Updated: updated, Total: 8},
+	}
+}
+
+func results(statuses ...api.HotPatchStatus) map[string]result {
+	all := map[string]result{}
+	for _, s := range statuses {
+		all["default/"+s.Metadata.Name] = result{s, s.Metadata.Name + ": subject"}
+	}
+	return all
+}
+
+func writtenBefore(statuses ...api.HotPatchStatus) map[string]api.HotPatchStatus {
+	all := map[string]api.HotPatchStatus{}
+	for _, s := range statuses {
+		all["default/"+s.Metadata.Name] = s
+	}
+	return all
+}
+
+func TestOnlyNewMeaningIsCommitted(t *testing.T) {
+	r := &recorder{cluster: "box"}
+	same := testStatus("game", 5)
+	same.Source.Commit, same.Since = "c2", time.Now()
+	for name, c := range map[string]struct {
+		before map[string]api.HotPatchStatus
+		after  map[string]result
+		want   string
+	}{
+		"nothing new":         {writtenBefore(testStatus("game", 5)), results(testStatus("game", 5)), ""},
+		"same for a commit":   {writtenBefore(testStatus("game", 5)), results(same), ""},
+		"one more pod":        {writtenBefore(testStatus("game", 5)), results(testStatus("game", 6)), "game: subject"},
+		"first of all":        {writtenBefore(), results(testStatus("game", 0)), "game: subject"},
+		"one of two":          {writtenBefore(testStatus("a", 1), testStatus("b", 1)), results(testStatus("a", 1), testStatus("b", 2)), "b: subject"},
+		"two":                 {writtenBefore(testStatus("a", 1), testStatus("b", 1)), results(testStatus("a", 2), testStatus("b", 2)), "2 HotPatches changed"},
+		"one is gone":         {writtenBefore(testStatus("a", 1), testStatus("b", 1)), results(testStatus("a", 1)), "b: removed from Git, its 8 pods stay as they are"},
+		"nothing, ever":       {writtenBefore(), nil, ""},
+		"gone and came again": {writtenBefore(), results(testStatus("b", 1)), "b: subject"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			change, next, err := r.change(c.before, c.after)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(change.Files) == 0 {
+				change.Subject = ""
+			}
+			if change.Subject != c.want {
+				t.Errorf("subject %q, want %q", change.Subject, c.want)
+			}
+			if again, _, _ := r.change(next, c.after); len(again.Files) > 0 {
+				t.Errorf("committed twice: %v", again.Files)
+			}
+		})
+	}
+}
+
+func TestCommitSaysWhatMachinesNeed(t *testing.T) {
+	r := &recorder{cluster: "box"}
+	change, _, err := r.change(writtenBefore(testStatus("old", 1)), results(testStatus("a", 1), testStatus("b", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := [][2]string{{"Source-Commit", "c1"}, {"Revision", "r2"}, {"Cluster", "box"}}
+	if !slices.Equal(change.Trailers, want) {
+		t.Errorf("trailers %v, want %v", change.Trailers, want)
+	}
+	if content, ok := change.Files["clusters/box/default/old.yaml"]; !ok || content != nil {
+		t.Errorf("the removed one's record is kept: %q", content)
+	}
+	if !strings.Contains(string(change.Files["clusters/box/default/a.yaml"]), "phase: Progressing") {
+		t.Errorf("the record is not there: %v", change.Files)
+	}
+	if !strings.Contains(change.Body, "a: subject\nb: subject\nold: removed") {
+		t.Errorf("body %q", change.Body)
+	}
+}
