@@ -77,8 +77,8 @@ func checkCapabilities() error {
 
 func checkDirs(o Options) error {
 	var errs []error
-	if _, err := os.Stat("/proc/1/root/"); err != nil {
-		errs = append(errs, fmt.Errorf("the host's processes cannot be seen; is hostPID set? %w", err))
+	if os.Getpid() == 1 {
+		errs = append(errs, errors.New("the host's processes cannot be seen: we are process 1; set hostPID"))
 	}
 	if err := unix.Access(o.SnapshotDir, unix.W_OK); err != nil {
 		errs = append(errs, fmt.Errorf("containerd's snapshots at %s cannot be written: %w; mount that directory at the same path", o.SnapshotDir, err))
