@@ -1,6 +1,7 @@
 package nodeagent
 
 import (
+	"reflect"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -60,4 +61,20 @@ func trimStatuses(statuses []corev1.ContainerStatus) []corev1.ContainerStatus {
 // concernsUs tells whether a pod asks for anything.
 func concernsUs(pod *corev1.Pod) bool {
 	return pod.Annotations[api.DesiredAnnotation] != "" || pod.Annotations[api.PrepareAnnotation] != ""
+}
+
+// changed tells whether an update concerns us. What we wrote ourselves does
+// not: it must not cut short the wait before a failure is tried again.
+func changed(before, after any) bool {
+	old, ok := before.(*corev1.Pod)
+	pod, ok2 := after.(*corev1.Pod)
+	if !ok || !ok2 {
+		return true
+	}
+	for _, key := range []string{api.DesiredAnnotation, api.PrepareAnnotation} {
+		if old.Annotations[key] != pod.Annotations[key] {
+			return true
+		}
+	}
+	return !reflect.DeepEqual(old.Status.ContainerStatuses, pod.Status.ContainerStatuses)
 }

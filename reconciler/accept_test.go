@@ -17,6 +17,7 @@ import (
 
 	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/reconciler/kube"
+	"hotpatch.dev/hotpatch/reconciler/plan"
 	"hotpatch.dev/hotpatch/reconciler/registry"
 	"hotpatch.dev/hotpatch/reconciler/render"
 )
@@ -99,7 +100,11 @@ func (r *Reconciler) settle(t *tracked) error {
 	_ = r.accept(context.Background(), t, false)
 	r.jobs.wait()
 	t.problem = r.accept(context.Background(), t, false)
-	t.record = t.status("box", time.Now(), nil)
+	var p *plan.Plan
+	if t.accepted != nil {
+		p = &plan.Plan{Phase: api.PhaseProgressing}
+	}
+	t.record = t.status("box", time.Now(), p)
 	return t.problem
 }
 

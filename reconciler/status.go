@@ -18,10 +18,8 @@ func (t *tracked) status(cluster string, now time.Time, p *plan.Plan) api.HotPat
 	s := t.record
 	s.APIVersion, s.Kind, s.Cluster = api.APIVersion, api.KindHotPatchStatus, cluster
 	s.Metadata.Namespace, s.Metadata.Name, _ = strings.Cut(t.key, "/")
-	if t.accepted != nil {
-		t.accepted.describe(&s)
-	}
 	if p != nil {
+		t.accepted.describe(&s)
 		s.Phase, s.Message, s.Counts = p.Phase, p.Message, p.Counts
 		s.Pods, s.Failures = p.Rows, p.Failures
 		if len(s.Pods) > api.MaxPodRows {

@@ -136,6 +136,12 @@ func Clone(dir int, path string, recursive bool) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
+// Unshare keeps what is mounted below a path from spreading to the namespace it
+// was cloned from; pivot_root refuses shared mounts too.
+func Unshare(path string) error {
+	return failed("mount", path+" private", unix.Mount("", path, "", unix.MS_PRIVATE, ""))
+}
+
 // Attach puts a detached tree on a path.
 func Attach(tree *os.File, on string) error {
 	return failed("move_mount", tree.Name()+" on "+on, unix.MoveMount(int(tree.Fd()), "", unix.AT_FDCWD, on, unix.MOVE_MOUNT_F_EMPTY_PATH))

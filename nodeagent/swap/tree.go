@@ -153,7 +153,10 @@ func (s *swap) stageExisting() (err error) {
 	if err := mount.Enter(s.staging); err != nil {
 		return err
 	}
-	return mount.Attach(tree, s.stageDir)
+	if err := mount.Attach(tree, s.stageDir); err != nil {
+		return err
+	}
+	return mount.Unshare(s.stageDir)
 }
 
 // clone takes a copy of every piece from inside the container's namespace.
