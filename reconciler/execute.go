@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/internal/logging"
@@ -26,13 +25,10 @@ type executor struct {
 	files    *files
 	jobs     *jobs
 	metrics  *metrics
-
-	mu       sync.Mutex
-	expected map[string]api.Desired // by pod UID, while it is being written
 }
 
 func newExecutor(pods annotator, sidecars *sidecars, files *files, jobs *jobs, metrics *metrics) *executor {
-	return &executor{pods: pods, sidecars: sidecars, files: files, jobs: jobs, metrics: metrics, expected: map[string]api.Desired{}}
+	return &executor{pods: pods, sidecars: sidecars, files: files, jobs: jobs, metrics: metrics}
 }
 
 // execute starts the actions of a plan for the HotPatch of that name.
@@ -51,13 +47,13 @@ func (e *executor) start(ctx context.Context, name string, pod kube.Pod, action 
 	e.jobs.start(ctx, pod.UID, wish(action), func(ctx context.Context) error {
 		logging.From(ctx).Info(action)
 		err := e.act(ctx, name, pod, action)
-		e.metrics.work.WithLabelValues(string(action.Kind), outcome(err, "done")).Inc()
-		switch {
-		case errors.Is(err, kube.ErrChanged), ctx.Err() != nil:
-			return nil // the change brings a pass, which decides anew
-		case err != nil:
+		if errors.Is(err, kube.ErrChanged) || ctx.Err() != nil {
+			return nil // whatever came in between brings a pass, which decides anew
+		}
+		if err != nil {
 			logging.From(ctx).WithError(err).Warn("action failed, it will be tried again")
 		}
+		e.metrics.work.WithLabelValues(string(action.Kind), outcome(err, "done")).Inc()
 		return err
 	})
 }
@@ -86,12 +82,9 @@ func (e *executor) prepare(ctx context.Context, pod kube.Pod, revision plan.Revi
 	return e.pods.Annotate(ctx, pod.Ref, map[string]*string{api.PrepareAnnotation: text})
 }
 
-// apply has the sidecar put the files in place, and then tells the agent. Pods
-// that plans look at meanwhile are shown as already told.
+// apply has the sidecar put the files in place, and then tells the agent.
 func (e *executor) apply(ctx context.Context, name string, pod kube.Pod, revision plan.Revision) error {
 	desired := api.Desired{HotPatch: name, Revision: revision.ID, Containers: revision.Containers, Files: e.located(revision.Files)}
-	e.expect(pod.UID, &desired)
-	defer e.expect(pod.UID, nil)
 	missing := missingFiles(pod, desired.Files)
 	if err := e.updateFiles(ctx, pod, missing); err != nil {
 		return err
@@ -141,27 +134,18 @@ func missingFiles(pod kube.Pod, wanted []api.DesiredFile) []api.DesiredFile {
 	})
 }
 
-func (e *executor) expect(uid string, desired *api.Desired) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if desired == nil {
-		delete(e.expected, uid)
-		return
-	}
-	e.expected[uid] = *desired
-}
-
 // overlay shows pods as they will be when the jobs under way have ended, so
-// that they count as changing, and says why the last job of a pod failed.
-func (e *executor) overlay(pods []kube.Pod, revisions ...string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+// that they count as changing and are not told twice, and says why the last job
+// of a pod failed. What is under way must have been asked for before the pods
+// were listed: a job that ends in between is then seen twice, not never.
+func (e *executor) overlay(pods []kube.Pod, underway map[string]string, revisions ...string) {
 	for i := range pods {
-		if desired, ok := e.expected[pods[i].UID]; ok {
-			pods[i].Desired = desired
-		}
 		for _, revision := range revisions {
-			if err := e.jobs.failed(pods[i].UID, string(plan.Apply)+" "+revision); err != nil {
+			apply := wish(plan.Action{Kind: plan.Apply, Revision: plan.Revision{ID: revision}})
+			if underway[pods[i].UID] == apply {
+				pods[i].Desired = api.Desired{Revision: revision}
+			}
+			if err := e.jobs.failed(pods[i].UID, apply); err != nil {
 				pods[i].SidecarError = err.Error()
 			}
 		}

@@ -123,7 +123,7 @@ func TestSidecarThatDoesNotAnswerFailsOnlyItsPod(t *testing.T) {
 		t.Errorf("the agent was told all the same: %s", w.log)
 	}
 	pods := []kube.Pod{pod, testPod("web-1")}
-	e.overlay(pods, "r3")
+	e.overlay(pods, e.jobs.underway(), "r3")
 	if !strings.Contains(pods[0].SidecarError, "no answer from the sidecar") || pods[1].SidecarError != "" {
 		t.Errorf("errors %q and %q", pods[0].SidecarError, pods[1].SidecarError)
 	}
@@ -154,14 +154,14 @@ func TestPodUnderWayIsShownAsTold(t *testing.T) {
 	<-entered
 
 	pods := []kube.Pod{pod}
-	e.overlay(pods, "r3")
+	e.overlay(pods, e.jobs.underway(), "r3")
 	if pods[0].Desired.Revision != "r3" {
 		t.Errorf("shown as %+v: a second pod could start beyond maxConcurrent", pods[0].Desired)
 	}
 	close(leave)
 	e.jobs.wait()
 	pods = []kube.Pod{pod}
-	e.overlay(pods, "r3")
+	e.overlay(pods, e.jobs.underway(), "r3")
 	if pods[0].Desired.Revision != "" {
 		t.Error("still shown as told after the job has ended")
 	}

@@ -73,14 +73,15 @@ func (j *jobs) run(ctx context.Context, cancel context.CancelFunc, key, wish str
 	j.ended()
 }
 
-// wish is what is being done for a key, "" if nothing is.
-func (j *jobs) wish(key string) string {
+// underway is what is being done, by key.
+func (j *jobs) underway() map[string]string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if running := j.running[key]; running != nil {
-		return running.wish
+	wishes := map[string]string{}
+	for key, running := range j.running {
+		wishes[key] = running.wish
 	}
-	return ""
+	return wishes
 }
 
 // failed is why the last job for a key and wish failed, nil if it did not.

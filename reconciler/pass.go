@@ -37,10 +37,10 @@ func (l *loop) pass(ctx context.Context, why cause) {
 	}
 	l.acceptAll(ctx, why)
 	l.cluster.Watch(l.life, l.scopes())
-	claims := claims{}
+	underway, claims := l.jobs.underway(), claims{}
 	results := map[string]result{}
 	for _, t := range l.inOrder() {
-		pods, err := l.observe(t, claims)
+		pods, err := l.observe(t, underway, claims)
 		t.problem = cmp.Or(t.problem, err)
 		var p *plan.Plan
 		if err == nil && t.accepted != nil {
@@ -73,7 +73,7 @@ func (l *loop) wish(ctx context.Context) bool {
 		t.wanted, t.broken = w, nil
 	}
 	for key, err := range newest.Broken {
-		l.track(key).broken = err
+		l.track(key).rely(err)
 	}
 	for key, t := range l.tracked {
 		if wishes[key] == nil && newest.Broken[key] == nil {
@@ -98,7 +98,16 @@ func (l *loop) missing(t *tracked) {
 		delete(l.tracked, t.key)
 		return
 	}
-	t.broken = errors.Join(l.known.Errors...)
+	t.rely(errors.Join(l.known.Errors...))
+}
+
+// rely falls back on what is in force, if anything is, and on nothing newer: a
+// wish that Git has replaced by something unreadable is not to come true later.
+func (t *tracked) rely(broken error) {
+	t.broken, t.wanted = broken, nil
+	if t.accepted != nil {
+		t.wanted = &t.accepted.wanted
+	}
 }
 
 // acceptAll puts in force what can be.
@@ -135,7 +144,7 @@ func (l *loop) scopes() []kube.Scope {
 
 // observe lists the pods of a HotPatch as they are, or will be when what is
 // under way has ended, and checks that they can be its own.
-func (l *loop) observe(t *tracked, claims claims) ([]kube.Pod, error) {
+func (l *loop) observe(t *tracked, underway map[string]string, claims claims) ([]kube.Pod, error) {
 	if t.accepted == nil {
 		return nil, nil
 	}
@@ -147,7 +156,7 @@ func (l *loop) observe(t *tracked, claims claims) ([]kube.Pod, error) {
 	if err := claims.claim(&t.accepted.wanted, pods); err != nil {
 		return nil, err
 	}
-	l.executor.overlay(pods, t.accepted.revision.ID, stableID(t.record))
+	l.executor.overlay(pods, underway, t.accepted.revision.ID, stableID(t.record))
 	return pods, nil
 }
 
@@ -186,15 +195,4 @@ func stableID(s api.HotPatchStatus) string {
 		return ""
 	}
 	return s.Stable.Revision
-}
-
-func (t *tracked) subject() string {
-	var spec api.Spec
-	switch {
-	case t.accepted != nil:
-		spec = t.accepted.HotPatch.Spec
-	case t.wanted != nil:
-		spec = t.wanted.HotPatch.Spec
-	}
-	return plan.Subject(t.record.Metadata.Name, version(spec), t.record, spec.Rollout)
 }

@@ -104,17 +104,12 @@ func judge(answer *http.Response, body []byte, file api.DesiredFile) error {
 	}
 	words := seen.Message
 	if words == "" {
-		words = firstLine(body)
+		words = shorten(string(body), maxWords)
 	}
 	return fmt.Errorf("file %s: the sidecar answers %d: %s", file.Path, answer.StatusCode, words)
 }
 
 const maxWords = 300
-
-func firstLine(body []byte) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
-	return strings.ToValidUTF8(line[:min(len(line), maxWords)], "")
-}
 
 // withoutURL drops the method and URL that net/http puts before every error.
 func withoutURL(err error) error {

@@ -72,6 +72,41 @@ func (t *tracked) inWords(problem error) string {
 	return fmt.Sprintf("%v; revision %s stays in force", problem, t.record.Revision)
 }
 
+const maxSubject = 100
+
+// subject is the record's line in the log of the status branch.
+func (t *tracked) subject() string {
+	name := t.record.Metadata.Name
+	if problem := t.trouble(); problem != nil {
+		return shorten(name+": "+brief(problem), maxSubject)
+	}
+	var spec api.Spec
+	if t.accepted != nil {
+		spec = t.accepted.HotPatch.Spec
+	}
+	return plan.Subject(name, version(spec), t.record, spec.Rollout)
+}
+
+// brief leaves out file and object, which the record names.
+func brief(problem error) string {
+	var wrong *api.Error
+	if errors.As(problem, &wrong) {
+		short := *wrong
+		short.File, short.Object = "", ""
+		return short.Error()
+	}
+	return problem.Error()
+}
+
+// shorten cuts a text to one line of at most so many bytes.
+func shorten(text string, limit int) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	if len(line) <= limit {
+		return line
+	}
+	return strings.ToValidUTF8(line[:limit-len("…")], "") + "…"
+}
+
 // version is what people call what a HotPatch asks for: the tag of its first
 // image, or the version of its first file.
 func version(spec api.Spec) string {
