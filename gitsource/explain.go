@@ -1,0 +1,64 @@
+package gitsource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing/transport"
+)
+
+// maxWords is how much of a server's own words an error repeats.
+const maxWords = 300
+
+// explain puts what went wrong with a server into words: what was done, with
+// which repository, and what to do where we know.
+func (r *remote) explain(what string, err error) error {
+	hint := ""
+	switch {
+	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed):
+		hint = "; check the credential files"
+	case errors.Is(err, transport.ErrRepositoryNotFound):
+		hint = "; check the URL, and whether the credentials may see the repository"
+	case errors.Is(err, context.DeadlineExceeded):
+		hint = fmt.Sprintf("; the server did not answer within %s", r.Timeout)
+	case strings.Contains(err.Error(), "invalid pkt-len"):
+		hint = "; what answers there is not a Git server"
+	}
+	return fmt.Errorf("%s %s: %w%s", what, r.URL, shorten(err), hint)
+}
+
+// shortened keeps errors.Is working on an error whose text was cut.
+type shortened struct {
+	text string
+	err  error
+}
+
+func (s *shortened) Error() string { return s.text }
+func (s *shortened) Unwrap() error { return s.err }
+
+// shorten cuts an error's text to one readable line: go-git repeats whole pages
+// that a server sends.
+func shorten(err error) error {
+	return &shortened{text: words(err.Error()), err: err}
+}
+
+func words(text string) string {
+	printable := strings.Map(func(c rune) rune {
+		if c < ' ' || c == 0x7f {
+			return ' '
+		}
+		return c
+	}, text)
+	line := strings.Join(strings.Fields(printable), " ")
+	if len(line) > maxWords {
+		line = line[:maxWords] + "…"
+	}
+	return line
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}

@@ -1,0 +1,130 @@
+package gitsource
+
+import (
+	"fmt"
+	"path"
+	"sort"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/go-git/go-git/v5/storage/memory"
+)
+
+// grower makes new objects in a store and remembers which.
+type grower struct {
+	store *memory.Storage
+	made  []plumbing.Hash
+}
+
+// newBase is a branch that does not exist yet: an empty tree.
+func newBase() (*base, error) {
+	store := memory.NewStorage()
+	g := &grower{store: store}
+	tree, err := g.save(&object.Tree{})
+	return &base{store: store, tree: tree}, err
+}
+
+// encodable is an object of Git.
+type encodable interface {
+	Encode(plumbing.EncodedObject) error
+}
+
+func (g *grower) save(o encodable) (plumbing.Hash, error) {
+	encoded := g.store.NewEncodedObject()
+	if err := o.Encode(encoded); err != nil {
+		return plumbing.ZeroHash, err
+	}
+	return g.keep(encoded)
+}
+
+func (g *grower) keep(encoded plumbing.EncodedObject) (plumbing.Hash, error) {
+	hash, err := g.store.SetEncodedObject(encoded)
+	g.made = append(g.made, hash)
+	return hash, err
+}
+
+func (g *grower) blob(content []byte) (plumbing.Hash, error) {
+	encoded := g.store.NewEncodedObject()
+	encoded.SetType(plumbing.BlobObject)
+	w, err := encoded.Writer()
+	if err != nil {
+		return plumbing.ZeroHash, err
+	}
+	if _, err := w.Write(content); err != nil {
+		return plumbing.ZeroHash, err
+	}
+	return g.keep(encoded)
+}
+
+// grow is a tree with files put in and taken out, whose paths start at the tree.
+// A directory that becomes empty goes away, as in Git. Nothing else changes.
+func (g *grower) grow(hash plumbing.Hash, dir string, files map[string][]byte) (plumbing.Hash, error) {
+	tree, err := object.GetTree(g.store, hash)
+	if err != nil {
+		return plumbing.ZeroHash, fmt.Errorf("read directory %q of the branch: %w", dir, err)
+	}
+	entries := map[string]object.TreeEntry{}
+	for _, e := range tree.Entries {
+		entries[e.Name] = e
+	}
+	for name, below := range split(files) {
+		if err := g.change(entries, dir, name, below); err != nil {
+			return plumbing.ZeroHash, err
+		}
+	}
+	grown := &object.Tree{}
+	for _, e := range entries {
+		grown.Entries = append(grown.Entries, e)
+	}
+	sort.Sort(object.TreeEntrySorter(grown.Entries))
+	return g.save(grown)
+}
+
+// change puts what belongs below one name into a tree's entries. The empty path
+// below a name is the file of that name itself.
+func (g *grower) change(entries map[string]object.TreeEntry, dir, name string, below map[string][]byte) error {
+	if content, isFile := below[""]; isFile {
+		if content == nil {
+			delete(entries, name)
+			return nil
+		}
+		hash, err := g.blob(content)
+		entries[name] = object.TreeEntry{Name: name, Mode: filemode.Regular, Hash: hash}
+		return err
+	}
+	hash := entries[name].Hash
+	if entries[name].Mode != filemode.Dir {
+		var err error
+		if hash, err = g.save(&object.Tree{}); err != nil {
+			return err
+		}
+	}
+	hash, err := g.grow(hash, path.Join(dir, name), below)
+	if err != nil {
+		return err
+	}
+	tree, err := object.GetTree(g.store, hash)
+	if err != nil {
+		return err
+	}
+	entries[name] = object.TreeEntry{Name: name, Mode: filemode.Dir, Hash: hash}
+	if len(tree.Entries) == 0 {
+		delete(entries, name)
+	}
+	return nil
+}
+
+// split groups files by the first part of their path.
+func split(files map[string][]byte) map[string]map[string][]byte {
+	groups := map[string]map[string][]byte{}
+	for name, content := range files {
+		first, rest, _ := strings.Cut(name, "/")
+		if groups[first] == nil {
+			groups[first] = map[string][]byte{}
+		}
+		groups[first][rest] = content
+	}
+	return groups
+}

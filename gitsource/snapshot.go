@@ -1,0 +1,163 @@
+package gitsource
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/go-git/go-git/v5/storage/memory"
+)
+
+// Limits of what is read.
+const (
+	MaxFileSize = 64 << 20
+	MaxFiles    = 200_000
+)
+
+// Kind of a tree's entry.
+type Kind int
+
+// The kinds.
+const (
+	Regular Kind = iota
+	Symlink
+	Submodule
+)
+
+// File is an entry of a commit's tree.
+type File struct {
+	Path string // from the repository's root
+	Size int64  // of a Regular one, in bytes
+	Kind Kind
+}
+
+// Snapshot is one commit, which never changes. It may be read from many
+// goroutines.
+type Snapshot struct {
+	Commit, Subject, Author string
+	Time                    time.Time
+
+	store *memory.Storage
+	tree  *object.Tree
+}
+
+func newSnapshot(store *memory.Storage, hash plumbing.Hash) (*Snapshot, error) {
+	commit, err := object.GetCommit(store, hash)
+	if err != nil {
+		return nil, fmt.Errorf("read commit %s: %w", hash, err)
+	}
+	tree, err := commit.Tree()
+	if err != nil {
+		return nil, fmt.Errorf("read the tree of commit %s: %w", hash, err)
+	}
+	s := &Snapshot{Commit: hash.String(), store: store, tree: tree}
+	s.Subject, s.Author, s.Time = describe(commit)
+	return s, nil
+}
+
+// Read is a regular file's content; fs.ErrNotExist if there is none.
+func (s *Snapshot) Read(name string) ([]byte, error) {
+	entry, err := s.entry(path.Clean(name))
+	if err != nil {
+		return nil, err
+	}
+	if entry.Mode != filemode.Regular && entry.Mode != filemode.Executable && entry.Mode != filemode.Deprecated {
+		return nil, fmt.Errorf("%s is not a regular file in commit %s", name, s.Commit)
+	}
+	blob, err := object.GetBlob(s.store, entry.Hash)
+	if err != nil {
+		return nil, fmt.Errorf("read %s of commit %s: %w", name, s.Commit, err)
+	}
+	if blob.Size > MaxFileSize {
+		return nil, fmt.Errorf("%s has %d bytes; at most %d are read", name, blob.Size, MaxFileSize)
+	}
+	r, err := blob.Reader()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
+}
+
+// entry finds a path, opening one tree after the other. go-git's own look-up
+// cannot tell a missing tree from a missing entry.
+func (s *Snapshot) entry(name string) (*object.TreeEntry, error) {
+	dir, base := path.Split(name)
+	tree, err := s.dir(path.Clean(dir))
+	if err != nil {
+		return nil, err
+	}
+	for i := range tree.Entries {
+		if tree.Entries[i].Name == base {
+			return &tree.Entries[i], nil
+		}
+	}
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}
+
+func (s *Snapshot) dir(name string) (*object.Tree, error) {
+	if name == "." || name == "/" || name == "" {
+		return s.tree, nil
+	}
+	entry, err := s.entry(name)
+	if err != nil {
+		return nil, err
+	}
+	if entry.Mode != filemode.Dir {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	tree, err := object.GetTree(s.store, entry.Hash)
+	if err != nil {
+		return nil, fmt.Errorf("read directory %s of commit %s: %w", name, s.Commit, err)
+	}
+	return tree, nil
+}
+
+// Files lists everything below a directory, sorted by path. A missing directory
+// is fs.ErrNotExist, a missing object any other error: never a shorter list.
+func (s *Snapshot) Files(dir string) ([]File, error) {
+	dir = path.Clean(dir)
+	tree, err := s.dir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var files []File
+	err = s.collect(tree, dir, &files)
+	return files, err
+}
+
+func (s *Snapshot) collect(tree *object.Tree, dir string, files *[]File) error {
+	for _, e := range tree.Entries {
+		name := path.Join(dir, e.Name)
+		if len(*files) >= MaxFiles {
+			return fmt.Errorf("more than %d files below %s", MaxFiles, dir)
+		}
+		switch e.Mode {
+		case filemode.Dir:
+			below, err := object.GetTree(s.store, e.Hash)
+			if err != nil {
+				return fmt.Errorf("read directory %s of commit %s: %w", name, s.Commit, err)
+			}
+			if err := s.collect(below, name, files); err != nil {
+				return err
+			}
+		case filemode.Symlink:
+			*files = append(*files, File{Path: name, Kind: Symlink})
+		case filemode.Submodule:
+			*files = append(*files, File{Path: name, Kind: Submodule})
+		default:
+			size, err := s.store.EncodedObjectSize(e.Hash)
+			if err != nil {
+				return fmt.Errorf("look at %s of commit %s: %w", name, s.Commit, errors.Join(err))
+			}
+			*files = append(*files, File{Path: name, Size: size})
+		}
+	}
+	return nil
+}

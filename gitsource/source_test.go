@@ -1,0 +1,241 @@
+package gitsource
+
+import (
+	"errors"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"hotpatch.dev/hotpatch/gitsource/gittest"
+)
+
+func source(t *testing.T, url string) *Source {
+	t.Helper()
+	s, err := NewSource(Options{URL: url, Branch: "main", Timeout: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func snapshot(t *testing.T, s *Source) *Snapshot {
+	t.Helper()
+	tip, err := s.Tip(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	snap, err := s.Snapshot(t.Context(), tip)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return snap
+}
+
+func TestSnapshotIsTheWholeCommit(t *testing.T) {
+	repo := gittest.NewRepo(t)
+	want := repo.Commit(map[string]string{"a/b/c.txt": "deep\n", "a/d.txt": "d\n"}, "second\n\nbody")
+	for _, url := range []string{repo.URL, "file://" + repo.Bare} {
+		snap := snapshot(t, source(t, url))
+		if snap.Commit != want || snap.Subject != "second" || snap.Author != "Ann" {
+			t.Errorf("%s: got %s %q by %q", url, snap.Commit, snap.Subject, snap.Author)
+		}
+		files, err := snap.Files("a")
+		if err != nil || len(files) != 2 || files[0].Path != "a/b/c.txt" || files[0].Size != 5 {
+			t.Errorf("%s: files %+v, %v", url, files, err)
+		}
+		content, err := snap.Read("a/b/c.txt")
+		if err != nil || string(content) != "deep\n" {
+			t.Errorf("%s: read %q, %v", url, content, err)
+		}
+		for _, missing := range []string{"nothing", "a/nothing", "a/d.txt/x"} {
+			if _, err := snap.Read(missing); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s: read %s: %v", url, missing, err)
+			}
+		}
+	}
+}
+
+func TestTipFetchesNothing(t *testing.T) {
+	repo := gittest.NewRepo(t)
+	s := source(t, repo.URL)
+	for range 3 {
+		if _, err := s.Tip(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := repo.Seen(gittest.Fetch); n != 0 {
+		t.Errorf("%d fetches for three polls", n)
+	}
+}
+
+// After histories that make incremental shallow fetches lose objects, the
+// snapshot is whole.
+func TestSnapshotAfterRewrittenHistory(t *testing.T) {
+	repo := gittest.NewRepo(t)
+	s := source(t, repo.URL)
+	first := repo.Commit(map[string]string{"f": "1", "dir/g": "1"}, "one")
+	snapshot(t, s)
+	repo.Commit(map[string]string{"f": "2", "dir/g": "2"}, "two")
+	snapshot(t, s)
+
+	check := func(name, want string) {
+		t.Helper()
+		snap := snapshot(t, s)
+		for _, file := range []string{"f", "dir/g"} {
+			if content, err := snap.Read(file); err != nil || string(content) != want {
+				t.Errorf("%s: %s is %q, %v; want %q", name, file, content, err, want)
+			}
+		}
+		if _, err := snap.Files("."); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	repo.Git("reset", "-q", "--hard", first)
+	repo.Git("push", "-q", "-f", "origin", "HEAD:main")
+	check("force-push to an older commit", "1")
+	repo.Commit(map[string]string{"f": "3", "dir/g": "3"}, "three")
+	repo.Git("revert", "--no-edit", "HEAD")
+	repo.Git("push", "-q", "origin", "HEAD:main")
+	check("revert", "1")
+	repo.Git("push", "-q", "origin", ":main")
+	if _, err := s.Tip(t.Context()); !errors.Is(err, ErrNoBranch) {
+		t.Errorf("tip of a deleted branch: %v", err)
+	}
+	repo.Git("push", "-q", "origin", "HEAD:main")
+	check("branch deleted and made again", "1")
+}
+
+func TestTipThatMovesBeforeTheFetch(t *testing.T) {
+	repo := gittest.NewRepo(t)
+	s := source(t, repo.URL)
+	old, err := s.Tip(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	repo.Commit(map[string]string{"f": "2"}, "meanwhile")
+	if _, err := s.Snapshot(t.Context(), old); !errors.Is(err, ErrMoved) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestServerFaults(t *testing.T) {
+	repo := gittest.NewRepo(t)
+	s := source(t, repo.URL)
+	tip, err := s.Tip(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := func(code int, body string) gittest.Fault {
+		return func(w http.ResponseWriter, r *http.Request) bool {
+			w.WriteHeader(code)
+			w.Write([]byte(body))
+			return true
+		}
+	}
+	cut := func(w http.ResponseWriter, r *http.Request) bool {
+		w.Header().Set("Content-Type", "application/x-git-upload-pack-result")
+		w.Write([]byte("0008NAK\n0040\x01PACK"))
+		return true
+	}
+	for _, c := range []struct {
+		name string
+		at   gittest.Site
+		f    gittest.Fault
+		want string
+	}{
+		{"login page", gittest.ListForFetch, page(200, "<html>please log in</html>"), "not a Git server"},
+		{"server error", gittest.ListForFetch, page(500, strings.Repeat("trace ", 10000)), "list the branches of"},
+		{"no access", gittest.ListForFetch, page(403, "no"), "check the credential files"},
+		{"pack cut short", gittest.Fetch, cut, "fetch from"},
+	} {
+		repo.Break(c.at, c.f)
+		_, err := s.Tip(t.Context())
+		if c.at == gittest.Fetch {
+			_, err = s.Snapshot(t.Context(), tip)
+		}
+		repo.Break(c.at, nil)
+		if err == nil || !strings.Contains(err.Error(), c.want) || len(err.Error()) > 600 {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	if _, err := s.Snapshot(t.Context(), tip); err != nil {
+		t.Errorf("after the faults: %v", err)
+	}
+}
+
+func TestServerThatHangs(t *testing.T) {
+	repo := gittest.NewRepo(t)
+	s, err := NewSource(Options{URL: repo.URL, Branch: "main", Timeout: 200 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	release := make(chan struct{})
+	defer close(release)
+	repo.Break(gittest.ListForFetch, func(http.ResponseWriter, *http.Request) bool { <-release; return true })
+	began := time.Now()
+	_, err = s.Tip(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "did not answer within 200ms") || time.Since(began) > 4*time.Second {
+		t.Errorf("after %s: %v", time.Since(began), err)
+	}
+}
+
+// A password is asked for, read anew when it changes, and never told.
+func TestCredentials(t *testing.T) {
+	repo := gittest.NewRepo(t)
+	repo.User, repo.Password = "deploy", "s3cret-one"
+	dir := t.TempDir()
+	write := func(name, content string) string {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	auth := Auth{UsernameFile: write("user", "deploy"), PasswordFile: write("password", "s3cret-old\n")}
+	s, err := NewSource(Options{URL: repo.URL, Branch: "main", Auth: auth})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Tip(t.Context())
+	if err == nil || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "check the credential files") {
+		t.Errorf("wrong password: %v", err)
+	}
+	write("password", "s3cret-one\n")
+	if _, err := s.Tip(t.Context()); err != nil {
+		t.Errorf("after the rotation: %v", err)
+	}
+	for _, url := range []string{"https://user:s3cret@git.example/r", "https://git.example/r?token=s3cret", "ssh://git.example/r", "http://git.example/%zz?s3cret"} {
+		if _, err := NewSource(Options{URL: url, Branch: "main"}); err == nil || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	if _, err := NewSource(Options{URL: repo.URL, Branch: "main", Auth: Auth{CAFile: write("ca", "garbage")}}); err == nil {
+		t.Error("a garbage CA bundle was accepted")
+	}
+}
+
+func TestSchedule(t *testing.T) {
+	now := time.Date(2026, 11, 23, 10, 1, 0, 0, time.UTC)
+	cron, err := ParseSchedule(0, "*/5 * * * *")
+	if err != nil || !cron.Next(now).Equal(now.Add(4*time.Minute)) {
+		t.Errorf("%v %v", cron, err)
+	}
+	interval, err := ParseSchedule(10*time.Second, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		if d := interval.Next(now).Sub(now); d < 9*time.Second || d > 11*time.Second {
+			t.Errorf("next after %s", d)
+		}
+	}
+	for _, bad := range []string{"every day", "61 * * * *"} {
+		if _, err := ParseSchedule(0, bad); err == nil {
+			t.Errorf("%q was accepted", bad)
+		}
+	}
+}

@@ -1,0 +1,203 @@
+package gitsource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/go-git/go-git/v5/storage/memory"
+)
+
+// ErrNothingToCommit says that the branch has that content already.
+var ErrNothingToCommit = errors.New("nothing to commit")
+
+// WriterOptions name the branch to write and in whose name.
+type WriterOptions struct {
+	Options
+	AuthorName, AuthorEmail string
+}
+
+// Change is one commit to make.
+type Change struct {
+	// Files by path from the root; nil removes one.
+	Files map[string][]byte
+	// Subject in words, Body and Trailers below it.
+	Subject, Body string
+	Trailers      [][2]string
+}
+
+// Writer commits to one branch. One at a time: a second call waits.
+type Writer struct {
+	remote
+	author object.Signature
+	mu     sync.Mutex
+	base   *base // where the branch was last
+	pushes int
+}
+
+// base is a commit of the branch with its objects; hash is zero, and the tree
+// empty, while there is no branch.
+type base struct {
+	store *memory.Storage
+	hash  plumbing.Hash
+	tree  plumbing.Hash
+}
+
+// NewWriter checks the options; it does not connect.
+func NewWriter(o WriterOptions) (*Writer, error) {
+	r, err := newRemote(o.Options)
+	return &Writer{remote: r, author: object.Signature{Name: o.AuthorName, Email: o.AuthorEmail}}, err
+}
+
+// Read returns the files below a directory of the branch, by path from the
+// root; none if there is no branch or no such directory.
+func (w *Writer) Read(ctx context.Context, dir string) (map[string][]byte, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.refresh(ctx); err != nil || w.base.hash.IsZero() {
+		return map[string][]byte{}, err
+	}
+	snapshot, err := newSnapshot(w.base.store, w.base.hash)
+	if err != nil {
+		return nil, err
+	}
+	found, err := snapshot.Files(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	files := map[string][]byte{}
+	for _, f := range found {
+		if f.Kind != Regular {
+			continue
+		}
+		if files[f.Path], err = snapshot.Read(f.Path); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}
+
+// Commit makes one commit of a change on the newest tip and pushes it. When
+// someone else was faster it does so again on their tip, until ctx ends: only
+// the change's own files are ever touched. The error is ErrNothingToCommit if
+// the branch has that content already, a *RefusedError if the server will not
+// have it.
+func (w *Writer) Commit(ctx context.Context, change Change) (string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for try := 0; ; try++ {
+		hash, err := w.try(ctx, change, try > 0)
+		if !errors.Is(err, errLostRace) {
+			return hash, err
+		}
+		select {
+		case <-ctx.Done():
+			return "", fmt.Errorf("commit to %s of %s: others were faster %d times: %w", w.Branch, w.URL, try+1, context.Cause(ctx))
+		case <-time.After(jitter(try)):
+		}
+	}
+}
+
+// jitter is short: the one who won needs nobody's patience, but many who lost
+// must not meet again.
+func jitter(try int) time.Duration {
+	return rand.N(time.Duration(min(try, 8)+1) * 15 * time.Millisecond)
+}
+
+// try commits once. The first try goes on from what was pushed last, without
+// asking for the tip: the push itself tells if that is stale.
+func (w *Writer) try(ctx context.Context, change Change, again bool) (string, error) {
+	if again || w.base == nil {
+		if err := w.refresh(ctx); err != nil {
+			return "", err
+		}
+	}
+	next, objects, err := w.build(change)
+	if err != nil {
+		return "", err
+	}
+	if err := w.push(ctx, next, objects); err != nil {
+		w.base = nil
+		return "", err
+	}
+	w.base = next
+	if w.pushes++; w.pushes%256 == 0 {
+		w.base = nil // and with it the objects of all commits since
+	}
+	return next.hash.String(), nil
+}
+
+// refresh brings base to the branch's tip.
+func (w *Writer) refresh(ctx context.Context) error {
+	for {
+		tip, err := w.tip(ctx)
+		switch {
+		case errors.Is(err, ErrNoBranch):
+			w.base, err = newBase()
+			return err
+		case err != nil:
+			return err
+		case w.base != nil && w.base.hash == tip:
+			return nil
+		}
+		store, err := w.fetch(ctx, tip)
+		if errors.Is(err, ErrMoved) && ctx.Err() == nil {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		commit, err := object.GetCommit(store, tip)
+		if err != nil {
+			return fmt.Errorf("read commit %s: %w", tip, err)
+		}
+		w.base = &base{store: store, hash: tip, tree: commit.TreeHash}
+		return nil
+	}
+}
+
+// build makes the commit and everything new below it, in memory.
+func (w *Writer) build(change Change) (*base, []plumbing.Hash, error) {
+	g := &grower{store: w.base.store}
+	tree, err := g.grow(w.base.tree, "", change.Files)
+	if err != nil {
+		return nil, nil, err
+	}
+	if tree == w.base.tree {
+		return nil, nil, ErrNothingToCommit
+	}
+	author := w.author
+	author.When = time.Now()
+	commit := &object.Commit{Author: author, Committer: author, Message: change.message(), TreeHash: tree}
+	if !w.base.hash.IsZero() {
+		commit.ParentHashes = []plumbing.Hash{w.base.hash}
+	}
+	hash, err := g.save(commit)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &base{store: w.base.store, hash: hash, tree: tree}, g.made, nil
+}
+
+// message is the subject, the body, and the trailers as git reads them.
+func (c Change) message() string {
+	var b strings.Builder
+	b.WriteString(c.Subject + "\n")
+	if c.Body != "" {
+		b.WriteString("\n" + strings.TrimSpace(c.Body) + "\n")
+	}
+	if len(c.Trailers) > 0 {
+		b.WriteString("\n")
+	}
+	for _, t := range c.Trailers {
+		fmt.Fprintf(&b, "%s: %s\n", t[0], t[1])
+	}
+	return b.String()
+}

@@ -1,0 +1,112 @@
+package gitsource
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hotpatch.dev/hotpatch/gitsource/gittest"
+)
+
+func writer(t *testing.T, url, branch string) *Writer {
+	t.Helper()
+	w, err := NewWriter(WriterOptions{Options: Options{URL: url, Branch: branch, Timeout: 10 * time.Second}, AuthorName: "Hotpatch", AuthorEmail: "hotpatch@box"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func put(name, content string) Change {
+	return Change{Files: map[string][]byte{name: []byte(content)}, Subject: "put " + name, Trailers: [][2]string{{"Cluster", "box"}}}
+}
+
+func TestCommitMakesTheBranchAndTouchesOnlyItsFiles(t *testing.T) {
+	repo := gittest.NewRepo(t)
+	for _, branch := range []string{"hotpatch-status", "main"} {
+		w := writer(t, repo.URL, branch)
+		if _, err := w.Commit(t.Context(), put("clusters/box/default/game.yaml", "1\n")); err != nil {
+			t.Fatal(err)
+		}
+		if got := repo.Show(branch, "clusters/box/default/game.yaml"); got != "1\n" {
+			t.Errorf("%s: file is %q", branch, got)
+		}
+		if _, err := w.Commit(t.Context(), put("clusters/box/default/game.yaml", "1\n")); !errors.Is(err, ErrNothingToCommit) {
+			t.Errorf("%s: the same again: %v", branch, err)
+		}
+		files, err := writer(t, repo.URL, branch).Read(t.Context(), "clusters/box")
+		if err != nil || len(files) != 1 || string(files["clusters/box/default/game.yaml"]) != "1\n" {
+			t.Errorf("%s: read back %v, %v", branch, files, err)
+		}
+		gone := Change{Files: map[string][]byte{"clusters/box/default/game.yaml": nil}, Subject: "gone"}
+		if _, err := w.Commit(t.Context(), gone); err != nil {
+			t.Fatal(err)
+		}
+		if log := repo.Log(branch); log[0] != "gone" || log[1] != "put clusters/box/default/game.yaml" {
+			t.Errorf("%s: log %q", branch, log)
+		}
+	}
+	if got := repo.Show("main", "README.md"); got != "first\n" {
+		t.Errorf("someone else's file is %q", got)
+	}
+}
+
+// Someone moves the branch between our commits, and between our look and our
+// push: theirs stays, ours lands on top.
+func TestLostRaceIsRetriedOnTheNewTip(t *testing.T) {
+	repo := gittest.NewRepo(t)
+	w := writer(t, repo.URL, "main")
+	if _, err := w.Commit(t.Context(), put("ours", "1")); err != nil {
+		t.Fatal(err)
+	}
+	repo.Git("pull", "-q", "--rebase", "origin", "main")
+	repo.Commit(map[string]string{"theirs": "1"}, "theirs")
+	if _, err := w.Commit(t.Context(), put("ours", "2")); err != nil {
+		t.Fatal(err)
+	}
+	if repo.Show("main", "ours") != "2" || repo.Show("main", "theirs") != "1" {
+		t.Errorf("ours %q, theirs %q", repo.Show("main", "ours"), repo.Show("main", "theirs"))
+	}
+	if log := strings.Join(repo.Log("main"), "|"); log != "put ours|theirs|put ours|first" {
+		t.Errorf("log %s", log)
+	}
+}
+
+func TestManyWritersLoseNothing(t *testing.T) {
+	repo := gittest.NewRepo(t)
+	const writers, commits = 5, 8
+	var wg sync.WaitGroup
+	for n := range writers {
+		w := writer(t, repo.URL, "hotpatch-status")
+		wg.Go(func() {
+			for i := range commits {
+				name := fmt.Sprintf("clusters/c%d/game.yaml", n)
+				if _, err := w.Commit(t.Context(), put(name, fmt.Sprint(i))); err != nil {
+					t.Errorf("writer %d, commit %d: %v", n, i, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := len(repo.Log("hotpatch-status")); n != writers*commits {
+		t.Errorf("%d commits landed, want %d", n, writers*commits)
+	}
+	for n := range writers {
+		if got := repo.Show("hotpatch-status", fmt.Sprintf("clusters/c%d/game.yaml", n)); got != fmt.Sprint(commits-1) {
+			t.Errorf("writer %d ended at %q", n, got)
+		}
+	}
+}
+
+func TestRefusedByAHook(t *testing.T) {
+	repo := gittest.NewRepo(t)
+	repo.Hook("pre-receive", "echo 'status commits are frozen until Monday'\nexit 1\n")
+	_, err := writer(t, repo.URL, "main").Commit(t.Context(), put("ours", "1"))
+	var refused *RefusedError
+	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "frozen until Monday") {
+		t.Errorf("got %v", err)
+	}
+}
