@@ -63,7 +63,7 @@ func TestBrokenObjectStopsOnlyItself(t *testing.T) {
 	if a.subject != "a: spec.rollout.partition: want a number" || a.status.Source.Commit != "c1" {
 		t.Errorf("a: subject %q, source %+v", a.subject, a.status.Source)
 	}
-	if b.status.Phase == api.PhaseDegraded || b.status.Source.Commit != "c2" || b.status.Containers[0].Image != "game@sha256:"+strings.Repeat("b", 64) {
+	if b.status.Phase == api.PhaseDegraded || b.status.Source.Commit != "c2" || b.status.Containers[0].Image != "registry.example/game@sha256:"+strings.Repeat("b", 64) {
 		t.Errorf("b does not go on: %+v", b.status)
 	}
 }
