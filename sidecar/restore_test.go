@@ -80,8 +80,8 @@ func TestRestoreLeavesNewerAlone(t *testing.T) {
 	w.file = serve
 	w.mustPost("v0", "/v0/index.html")
 	time.Sleep(2500 * time.Millisecond) // more than a try of the restore
-	if got := w.onDisk("index.html"); got != "content of /v0/index.html" {
-		t.Errorf("on disk %q", got)
+	if got := w.onDisk("index.html"); got != "content of /v0/index.html" || w.game.signals() != 2 {
+		t.Errorf("on disk %q, %d signals", got, w.game.signals())
 	}
 }
 
@@ -151,25 +151,44 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", bin, "../cmd/hotpatch-sidecar").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for i := range 12 {
+	midway := 0
+	for i := range 16 {
 		life := exec.Command(bin, "--config", w.conf, "--dir", w.dir, "--listen", "127.0.0.1:0", "--service-account", w.api.account)
 		life.Env = append(os.Environ(), "POD_NAME=game-0", "POD_NAMESPACE=default")
 		address, log := addressOf(t, life)
 		w.url = "http://" + address + "/hot-update"
 		go http.Post(w.url, form, strings.NewReader(fmt.Sprintf("version=v%d&url=%s/index.html?letter=%c", i, w.up.URL, 'a'+i)))
-		time.Sleep(time.Duration(4*i) * time.Millisecond)
+		time.Sleep(time.Duration(3*i) * time.Millisecond)
 		life.Process.Kill()
 		life.Wait()
 		log.Close()
 		if got := w.onDisk("index.html"); len(got) != 1<<20 || strings.Count(got, got[:1]) != len(got) {
 			t.Fatalf("torn or missing: %d bytes", len(got))
 		}
+		if cutOff(t, w.dir) {
+			midway++
+		}
 	}
+	if midway == 0 {
+		t.Error("nobody was killed midway: the test has proved nothing")
+	}
+	t.Logf("%d of 16 killed midway", midway)
 	w.start()
 	w.mustPost("v99", "/index.html?letter=y")
 	if entries, _ := os.ReadDir(w.dir); len(entries) != 2 {
 		t.Errorf("left behind: %v", entries)
 	}
+}
+
+// cutOff tells whether a life ended in the middle of an update.
+func cutOff(t *testing.T, dir string) bool {
+	t.Helper()
+	book, err := os.ReadFile(filepath.Join(dir, bookName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, _ := os.ReadDir(dir)
+	return len(entries) > 2 || strings.Contains(string(book), `"next"`)
 }
 
 // addressOf starts a sidecar and reads the address off its log.

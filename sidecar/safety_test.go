@@ -2,10 +2,13 @@ package sidecar
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -210,7 +213,12 @@ func TestAPIServerRestarts(t *testing.T) {
 func TestManyAtOnce(t *testing.T) {
 	w := newWorld(t)
 	const size = 1 << 20
+	var downloads, together atomic.Int64
 	w.file = func(rw http.ResponseWriter, r *http.Request) {
+		if downloads.Add(1) > 1 {
+			together.Add(1)
+		}
+		defer downloads.Add(-1)
 		rw.Write(bytes.Repeat([]byte(r.URL.Query().Get("letter")), size))
 	}
 	w.mustPost("v100", "/index.html?letter=z")
@@ -233,6 +241,9 @@ func TestManyAtOnce(t *testing.T) {
 	if wrong.Load() > 0 || reads.Load() < 20 {
 		t.Errorf("%d of %d reads torn or missing", wrong.Load(), reads.Load())
 	}
+	if together.Load() > 0 {
+		t.Error("updates of one file did not take turns")
+	}
 	f := w.files()["index.html"]
 	if f.SHA256 != sum(w.onDisk("index.html")) || w.api.annotation(annotationKey) != f.Version+": Update success" {
 		t.Errorf("disagreement: files %+v, annotation %q", f, w.api.annotation(annotationKey))
@@ -243,6 +254,53 @@ func TestManyAtOnce(t *testing.T) {
 	}
 	if got := w.game.signals(); got < 1 {
 		t.Error("no signal")
+	}
+}
+
+// A caller that hangs up leaves nothing half done, and neither does a sidecar
+// that is asked to stop.
+func TestUpdatesOutliveCallersAndStops(t *testing.T) {
+	for name, end := range map[string]func(*world, context.CancelFunc){
+		"caller hangs up": func(_ *world, hangUp context.CancelFunc) { hangUp() },
+		"sidecar stops":   func(w *world, _ context.CancelFunc) { go w.stop() },
+	} {
+		w := newWorld(t)
+		begun, goOn := make(chan struct{}), make(chan struct{})
+		w.file = func(rw http.ResponseWriter, _ *http.Request) {
+			close(begun)
+			<-goOn
+			fmt.Fprint(rw, "slow")
+		}
+		ctx, hangUp := context.WithCancel(t.Context())
+		req, err := http.NewRequestWithContext(ctx, "POST", w.url, strings.NewReader("version=v1&url="+w.up.URL+"/index.html"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", form)
+		go http.DefaultClient.Do(req)
+		<-begun
+		end(w, hangUp)
+		time.Sleep(100 * time.Millisecond)
+		close(goOn)
+		eventually(t, name+": it is finished", func() bool {
+			return w.onDisk("index.html") == "slow" && w.api.annotation(annotationKey) == "v1: Update success"
+		})
+		hangUp()
+	}
+}
+
+// Whoever is slow to say what he wants is cut off.
+func TestSlowCaller(t *testing.T) {
+	w := newWorld(t)
+	conn, err := net.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(w.url, "http://"), "/hot-update"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST /hot-update HTTP/1.1\r\nHost: x\r\n")
+	conn.SetReadDeadline(time.Now().Add(2 * headerTimeout))
+	if _, err := io.ReadAll(conn); err != nil {
+		t.Errorf("still connected: %v", err)
 	}
 }
 

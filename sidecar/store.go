@@ -180,6 +180,10 @@ func (s *store) retry(ctx context.Context) {
 			return
 		}
 		pause = min(2*pause, maxStorePause)
+		if !s.book.snapshot().unstored() { // a later update has told it all
+			pause = firstStorePause
+			continue
+		}
 		if err := s.save(ctx); err != nil {
 			logging.From(ctx).WithError(err).Warning("the result is still not stored; trying again")
 			continue
