@@ -1,8 +1,10 @@
 package api
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	strictjson "sigs.k8s.io/json"
@@ -42,17 +44,46 @@ func EncodeStatus(s HotPatchStatus) ([]byte, error) {
 func decodeStrict(file string, doc []byte, out any, object func() string) error {
 	asJSON, err := yaml.YAMLToJSONStrict(doc)
 	if err != nil {
-		return &Error{File: file, Reason: strings.TrimPrefix(err.Error(), "yaml: ")}
+		return &Error{File: file, Reason: yamlReason(err)}
 	}
 	strict, err := strictjson.UnmarshalStrict(asJSON, out)
 	if err != nil {
-		return &Error{File: file, Object: object(), Reason: err.Error()}
+		return typeError(file, object(), err)
 	}
 	var errs []error
 	for _, e := range strict {
 		errs = append(errs, strictError(file, object(), e))
 	}
 	return errors.Join(errs...)
+}
+
+// yamlReason is a YAML error on one line: what is not YAML, or stands there
+// twice.
+func yamlReason(err error) string {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	text = strings.TrimPrefix(text, "unmarshal errors:\n")
+	return strings.ReplaceAll(strings.TrimSpace(text), "\n  ", "; ")
+}
+
+// typeError names the field that holds a value of another type.
+func typeError(file, object string, err error) *Error {
+	e := &Error{File: file, Object: object, Reason: err.Error()}
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		e.Field, e.Reason = wrong.Field, fmt.Sprintf("want %s, got %s", inWords(wrong.Type), wrong.Value)
+	}
+	return e
+}
+
+// inWords names a type as people who write YAML do.
+func inWords(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Slice:
+		return "a list"
+	case reflect.Struct, reflect.Map:
+		return "fields"
+	}
+	return "a " + t.Kind().String()
 }
 
 // strictError turns `unknown field "spec.rolout"` into an Error with its field.

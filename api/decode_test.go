@@ -38,8 +38,14 @@ func TestDecodeFillsInDefaults(t *testing.T) {
 func TestDecodeErrors(t *testing.T) {
 	for _, c := range []struct{ old, new, want string }{
 		{"rollout: {partition", "rolout: {partition", "game.yaml: HotPatch game: spec.rolout: unknown field; see the JSON schema for what may stand here"},
-		{`"40%"`, `"forty"`, "game.yaml: HotPatch game: "},
-		{`"40%"`, `"140%"`, "game.yaml: HotPatch default/game: spec.rollout.partition: want a number of pods or 0% to 100%, got 140%"},
+		{`"40%"`, `"forty"`, `game.yaml: HotPatch default/game: spec.rollout.partition: want a number of pods, or "0%" to "100%", got "forty"`},
+		{`"40%"`, `[1]`, `spec.rollout.partition: want a number of pods, or "0%" to "100%", got [1]`},
+		{`"40%"`, `"140%"`, `game.yaml: HotPatch default/game: spec.rollout.partition: want a number of pods, or "0%" to "100%", got 140%`},
+		{`"40%"}`, `0, maxConcurrent: many}`, `spec.rollout.maxConcurrent: want a number of pods`},
+		{"path: index.html", "path: 7", "game.yaml: HotPatch game: spec.files.path: want a string, got number"},
+		{"files:", "files: x\n  carry:", "game.yaml: HotPatch game: spec.files: want a list, got string"},
+		{"target: {", "target: 3\n  rollout: {", "game.yaml: "},
+		{"  - name: main\n", "  - name: main\n    name: main\n", `game.yaml: line 9: key "name" already set in map`},
 		{`"40%"`, `-1`, "spec.rollout.partition: want a number of pods"},
 		{`"40%"}`, `0, maxConcurrent: 0}`, "spec.rollout.maxConcurrent: with 0 nothing would ever change"},
 		{"game:v2", "Game v2", `spec.containers[0].image: want an image such as registry.example/game:v2, got "registry.example:5000/Game v2"`},

@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"fmt"
 	"strconv"
 	"strings"
 )
@@ -13,6 +12,8 @@ type IntOrPercent struct {
 	Value   int
 	Percent bool
 	Set     bool
+
+	wrong string // what stood there, if it was neither; Validate refuses it
 }
 
 // Count is the value n, set.
@@ -26,6 +27,9 @@ func (v IntOrPercent) IsZero() bool { return !v.Set }
 
 // String is how people write the value: 3 or 25%.
 func (v IntOrPercent) String() string {
+	if v.wrong != "" {
+		return v.wrong
+	}
 	if v.Percent {
 		return strconv.Itoa(v.Value) + "%"
 	}
@@ -48,6 +52,10 @@ func (v IntOrPercent) OfRoundedDown(total int) int {
 	return min(v.Value, total)
 }
 
+// moves tells whether pods can change at this pace; what is wrong in another
+// way is told elsewhere.
+func (v IntOrPercent) moves() bool { return v.Value != 0 || v.wrong != "" }
+
 // MarshalJSON writes a number, or a string with a percent sign.
 func (v IntOrPercent) MarshalJSON() ([]byte, error) {
 	if v.Percent {
@@ -56,7 +64,8 @@ func (v IntOrPercent) MarshalJSON() ([]byte, error) {
 	return json.Marshal(v.Value)
 }
 
-// UnmarshalJSON reads what MarshalJSON writes.
+// UnmarshalJSON reads what MarshalJSON writes. It takes in anything else too,
+// for Validate to refuse: from here an error could not name the field.
 func (v *IntOrPercent) UnmarshalJSON(b []byte) error {
 	var n int
 	if json.Unmarshal(b, &n) == nil {
@@ -64,14 +73,12 @@ func (v *IntOrPercent) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	var s string
-	if err := json.Unmarshal(b, &s); err != nil {
-		return fmt.Errorf("want a number or a percentage such as \"25%%\", got %s", b)
-	}
+	_ = json.Unmarshal(b, &s) // stays empty if it is no string
 	digits, ok := strings.CutSuffix(s, "%")
-	n, err := strconv.Atoi(digits)
-	if err != nil || !ok {
-		return fmt.Errorf("want a number or a percentage such as \"25%%\", got %q", s)
+	if n, err := strconv.Atoi(digits); ok && err == nil {
+		*v = Percent(n)
+		return nil
 	}
-	*v = Percent(n)
+	*v = IntOrPercent{Set: true, wrong: string(b)}
 	return nil
 }

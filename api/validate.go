@@ -119,11 +119,16 @@ func (v *validation) url(field string, f File) {
 }
 
 func (v *validation) rollout(r Rollout) {
-	for field, value := range map[string]IntOrPercent{"partition": r.Partition, "maxConcurrent": r.MaxConcurrent, "maxUnavailable": r.MaxUnavailable} {
-		v.check(value.Value >= 0 && (!value.Percent || value.Value <= 100), "spec.rollout."+field, "want a number of pods or 0%% to 100%%, got %s", value)
-	}
-	v.check(r.MaxConcurrent.Value > 0, "spec.rollout.maxConcurrent", "with 0 nothing would ever change; to hold pods back use partition")
-	v.check(r.MaxUnavailable.Value > 0, "spec.rollout.maxUnavailable", "with 0 nothing would ever change; to hold pods back use partition")
+	v.share("partition", r.Partition)
+	v.share("maxConcurrent", r.MaxConcurrent)
+	v.share("maxUnavailable", r.MaxUnavailable)
+	v.check(r.MaxConcurrent.moves(), "spec.rollout.maxConcurrent", "with 0 nothing would ever change; to hold pods back use partition")
+	v.check(r.MaxUnavailable.moves(), "spec.rollout.maxUnavailable", "with 0 nothing would ever change; to hold pods back use partition")
+}
+
+func (v *validation) share(field string, s IntOrPercent) {
+	ok := s.wrong == "" && s.Value >= 0 && (!s.Percent || s.Value <= 100)
+	v.check(ok, "spec.rollout."+field, `want a number of pods, or "0%%" to "100%%", got %s`, s)
 }
 
 // LocalPath tells whether p is a clean relative path that stays below its
