@@ -1,0 +1,177 @@
+// Package render turns a commit into HotPatches. It is the only importer of
+// kustomize, and keeps it from doing more than it should: nothing is fetched,
+// no program is run, no symlink is followed, and sizes are bounded.
+//
+// It promises that one bad file stops only what is built from it: everything
+// else is in the result, and each error names the file.
+package render
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+
+	"hotpatch.dev/hotpatch/api"
+)
+
+// Kind of a file.
+type Kind int
+
+// The kinds.
+const (
+	Regular Kind = iota
+	Symlink
+	Submodule
+)
+
+// File is a file of the repository.
+type File struct {
+	Path string // from the repository's root
+	Size int64
+	Kind Kind
+}
+
+// Source is a commit.
+type Source interface {
+	// Files lists everything below a directory.
+	Files(dir string) ([]File, error)
+	// Read is a file's content.
+	Read(path string) ([]byte, error)
+}
+
+// Content is a file that a HotPatch hands to sidecars.
+type Content struct {
+	SHA256   string
+	RepoPath string
+	Size     int64
+}
+
+// Item is a HotPatch with where it came from.
+type Item struct {
+	HotPatch api.HotPatch
+	// File that it stands in, and Root that it was built from.
+	File, Root string
+	// Files by spec.files[].path, of those that come from the repository.
+	Files map[string]Content
+}
+
+// Result is all that a commit asks for, and all that is wrong with it.
+type Result struct {
+	Items []Item
+	// Errors, each naming its file.
+	Errors []error
+	// Broken are objects ("namespace/name") that are there but cannot be used.
+	Broken map[string]error
+	// Failed are roots of which nothing could be built.
+	Failed []string
+}
+
+// Render builds everything below a directory: the kustomization in it, or each
+// topmost one below it, and plain YAML files each on its own.
+func Render(src Source, dir string) Result {
+	r := &renderer{src: src, result: Result{Broken: map[string]error{}}, keys: map[string]string{}}
+	repo, err := index(src)
+	if err != nil {
+		r.failed(path.Clean(dir), err)
+		return r.result
+	}
+	r.repo = repo
+	roots := repo.roots(path.Clean(dir))
+	if len(roots) == 0 {
+		r.failed(path.Clean(dir), &api.Error{File: dir, Reason: "there is no kustomization and no YAML file in the repository at this path"})
+	}
+	for _, root := range roots {
+		r.root(root)
+	}
+	return r.result
+}
+
+// renderer gathers the result.
+type renderer struct {
+	src    Source
+	repo   *repository
+	result Result
+	keys   map[string]string // file by HotPatch, to tell the same name twice
+}
+
+func (r *renderer) failed(root string, err error) {
+	r.result.Failed = append(r.result.Failed, root)
+	r.result.Errors = append(r.result.Errors, err)
+}
+
+// root builds one kustomization or plain file.
+func (r *renderer) root(root string) {
+	objects, err := r.build(root)
+	if err != nil {
+		r.failed(root, err)
+		return
+	}
+	for _, o := range objects {
+		item, err := r.item(root, o)
+		if err == nil {
+			err = r.once(item)
+		}
+		if err != nil {
+			r.result.Errors = append(r.result.Errors, err)
+			r.result.Broken[o.key] = err
+			continue
+		}
+		r.result.Items = append(r.result.Items, item)
+	}
+}
+
+// once refuses a second object of the same name.
+func (r *renderer) once(item Item) error {
+	key := item.HotPatch.Key()
+	if first, twice := r.keys[key]; twice {
+		r.result.Items = slices.DeleteFunc(r.result.Items, func(i Item) bool { return i.HotPatch.Key() == key })
+		return &api.Error{File: item.File, Object: "HotPatch " + key, Field: "metadata.name", Reason: "stands in " + first + " too; give one of them another name"}
+	}
+	r.keys[key] = item.File
+	return nil
+}
+
+func (r *renderer) item(root string, o object) (Item, error) {
+	h, err := api.Decode(o.file, o.yaml)
+	if err != nil {
+		return Item{}, err
+	}
+	item := Item{HotPatch: h, File: o.file, Root: root, Files: map[string]Content{}}
+	var errs []error
+	for i, f := range h.Spec.Files {
+		if f.From == "" {
+			continue
+		}
+		content, err := r.content(path.Join(path.Dir(o.file), f.From))
+		if err == nil && f.SHA256 != "" && f.SHA256 != content.SHA256 {
+			err = fmt.Errorf("%s has the SHA-256 %s", content.RepoPath, content.SHA256)
+		}
+		if err != nil {
+			errs = append(errs, &api.Error{File: o.file, Object: "HotPatch " + h.Key(), Field: fmt.Sprintf("spec.files[%d].from", i), Reason: err.Error()})
+			continue
+		}
+		item.Files[f.Path] = content
+	}
+	return item, errors.Join(errs...)
+}
+
+func (r *renderer) content(name string) (Content, error) {
+	f, ok := r.repo.files[name]
+	switch {
+	case !ok:
+		return Content{}, fmt.Errorf("there is no file %s in the repository", name)
+	case f.Kind != Regular:
+		return Content{}, fmt.Errorf("%s is not a regular file", name)
+	case f.Size > MaxContent:
+		return Content{}, fmt.Errorf("%s has %d bytes; at most %d can be handed to sidecars", name, f.Size, MaxContent)
+	}
+	content, err := r.src.Read(name)
+	if err != nil {
+		return Content{}, err
+	}
+	sum := sha256.Sum256(content)
+	return Content{SHA256: hex.EncodeToString(sum[:]), RepoPath: name, Size: f.Size}, nil
+}
