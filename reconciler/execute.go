@@ -140,13 +140,18 @@ func missingFiles(pod kube.Pod, wanted []api.DesiredFile) []api.DesiredFile {
 // were listed: a job that ends in between is then seen twice, not never.
 func (e *executor) overlay(pods []kube.Pod, underway map[string]string, revisions ...string) {
 	for i := range pods {
+		pod := &pods[i]
 		for _, revision := range revisions {
-			apply := wish(plan.Action{Kind: plan.Apply, Revision: plan.Revision{ID: revision}})
-			if underway[pods[i].UID] == apply {
-				pods[i].Desired = api.Desired{Revision: revision}
+			apply := plan.Action{Kind: plan.Apply, Revision: plan.Revision{ID: revision}}
+			prepare := plan.Action{Kind: plan.Prepare, Revision: apply.Revision}
+			switch underway[pod.UID] {
+			case wish(apply):
+				pod.Desired = api.Desired{Revision: revision}
+			case wish(prepare):
+				pod.Prepare = api.Prepare{Revision: revision}
 			}
-			if err := e.jobs.failed(pods[i].UID, apply); err != nil {
-				pods[i].SidecarError = err.Error()
+			if err := e.jobs.failed(pod.UID, wish(apply)); err != nil {
+				pod.SidecarError = err.Error()
 			}
 		}
 	}

@@ -65,7 +65,11 @@ func Connect(kubeconfig string, changed func()) (*Cluster, error) {
 }
 
 func restConfig(kubeconfig string) (*rest.Config, error) {
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	load := rest.InClusterConfig
+	if kubeconfig != "" {
+		load = func() (*rest.Config, error) { return clientcmd.BuildConfigFromFlags("", kubeconfig) }
+	}
+	config, err := load()
 	if err != nil {
 		return nil, fmt.Errorf("no cluster to connect to (set --kubeconfig outside of one): %w", err)
 	}
