@@ -86,9 +86,9 @@ func TestNginxReloads(t *testing.T) {
 		return strings.Replace(c, "loadPatchType: signal", "fileDir: "+dir+"\n        loadPatchType: signal", 1)
 	},
 		func(c string) string { return processName(c, title) })
-	w.file = func(rw http.ResponseWriter, r *http.Request) {
+	w.serves(func(rw http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(rw, "return 200 %s;", r.URL.Query().Get("page"))
-	}
+	})
 	old := workers(t, title)
 	for _, v := range []string{"v1", "v2", "v1"} {
 		w.mustPost(v, "/site.conf?page="+v)

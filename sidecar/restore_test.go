@@ -49,17 +49,16 @@ func TestNewPodGetsTheLastApplied(t *testing.T) {
 func TestRestoreGoesOn(t *testing.T) {
 	w := newWorld(t, replaced("signalName: SIGHUP", "signalName: SIGHUP\n            wait: 100ms"))
 	w.mustPost("v1", "/v1/index.html")
-	serve := w.file
 	w.stop()
 	os.RemoveAll(w.dir)
 	w.game.kill()
-	w.file = http.NotFound
+	w.serves(http.NotFound)
 	w.start()
 	eventually(t, "the failure is told", func() bool { return w.files()["index.html"].State == api.FileFailed })
 	if code, _ := w.send("GET", strings.TrimSuffix(w.url, "hot-update")+"healthz", "", ""); code != 200 {
 		t.Errorf("healthz %d", code)
 	}
-	w.file = serve
+	w.serves(content)
 	eventually(t, "the file is back", func() bool { return w.onDisk("index.html") == "content of /v1/index.html" })
 	w.game.start(t)
 	eventually(t, "the process was told", func() bool {
@@ -73,11 +72,10 @@ func TestRestoreLeavesNewerAlone(t *testing.T) {
 	w.mustPost("v1", "/v1/index.html")
 	w.stop()
 	os.RemoveAll(w.dir)
-	serve := w.file
-	w.file = http.NotFound
+	w.serves(http.NotFound)
 	w.start()
 	eventually(t, "the restore has begun", func() bool { return w.files()["index.html"].State == api.FileFailed })
-	w.file = serve
+	w.serves(content)
 	w.mustPost("v0", "/v0/index.html")
 	time.Sleep(2500 * time.Millisecond) // more than a try of the restore
 	if got := w.onDisk("index.html"); got != "content of /v0/index.html" || w.game.signals() != 2 {
@@ -142,9 +140,9 @@ func TestCutOffUpdateIsFinished(t *testing.T) {
 // and the next life has no trouble.
 func TestKilledAtAnyMoment(t *testing.T) {
 	w := newWorld(t)
-	w.file = func(rw http.ResponseWriter, r *http.Request) {
+	w.serves(func(rw http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(rw, strings.Repeat(r.URL.Query().Get("letter"), 1<<20))
-	}
+	})
 	w.mustPost("v1", "/index.html?letter=z")
 	w.stop()
 	bin := filepath.Join(t.TempDir(), "hotpatch-sidecar")
