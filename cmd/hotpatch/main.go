@@ -1,0 +1,19 @@
+// Command hotpatch is for people and their CI: it checks what a repository asks
+// for, tells what would change on a cluster and why, and shows what was
+// observed. It changes nothing. As kubectl-hotpatch it is a plugin of kubectl.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	streams := Streams{Out: os.Stdout, Err: os.Stderr, Program: filepath.Base(os.Args[0])}
+	os.Exit(exitCode(streams, Run(ctx, streams, os.Args[1:])))
+}

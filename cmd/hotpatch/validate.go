@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/spf13/pflag"
+
+	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/gitsource"
+	"hotpatch.dev/hotpatch/reconciler/render"
+)
+
+func validate(ctx context.Context, s Streams, args []string) error {
+	flags := pflag.NewFlagSet("validate", pflag.ContinueOnError)
+	where := wishFlags(flags)
+	schema := flags.Bool("schema", false, "")
+	if err := parse(s, flags, args, 1); err != nil {
+		return err
+	}
+	if *schema {
+		_, err := s.Out.Write(api.Schema())
+		return err
+	}
+	where.place = flags.Arg(0)
+	items, err := where.read(ctx)
+	for _, item := range items {
+		printValid(s, item.File, item.HotPatch)
+	}
+	if len(items) == 0 && err == nil {
+		printNothingFound(s, where.place)
+	}
+	return err
+}
+
+// wish is where to read what is asked for: a path, or a branch of a URL.
+type wish struct {
+	place, branch, path string
+	auth                *gitsource.Auth
+}
+
+func wishFlags(flags *pflag.FlagSet) *wish {
+	w := &wish{auth: authFlags(flags)}
+	flags.StringVar(&w.branch, "branch", "main", "")
+	flags.StringVar(&w.path, "path", ".", "")
+	return w
+}
+
+// read returns what is valid, and as an error all that is not.
+func (w *wish) read(ctx context.Context) ([]render.Item, error) {
+	if w.place == "" {
+		w.place = "."
+	}
+	if isURL(w.place) {
+		return w.readURL(ctx)
+	}
+	info, err := os.Stat(w.place)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return readFile(w.place)
+	}
+	source, below, err := openFolder(w.place)
+	if err != nil {
+		return nil, err
+	}
+	return rendered(render.Render(source, below))
+}
+
+func rendered(result render.Result) ([]render.Item, error) {
+	if err := errors.Join(result.Errors...); err != nil {
+		return result.Items, invalid{err}
+	}
+	return result.Items, nil
+}

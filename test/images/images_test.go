@@ -1,0 +1,68 @@
+package main
+
+import (
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/crane"
+	"github.com/google/go-containerregistry/pkg/registry"
+)
+
+// The same files give the same digest, whatever their times and whoever checked
+// them out; any difference gives another.
+func TestDigestIsOfContent(t *testing.T) {
+	server := httptest.NewServer(registry.New())
+	defer server.Close()
+	tag := strings.TrimPrefix(server.URL, "http://") + "/game:v1"
+	digest := func(content string, mode os.FileMode) string {
+		folder := t.TempDir()
+		if err := os.WriteFile(filepath.Join(folder, "version"), []byte(content), mode); err != nil {
+			t.Fatal(err)
+		}
+		files := tree{}
+		files.dir("tmp", 0o1777)
+		if err := files.copyFrom(folder, "game"); err != nil {
+			t.Fatal(err)
+		}
+		pushed, _, err := push(t.Context(), tag, contents{tree: files, entrypoint: []string{"/game/server"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if there, err := crane.Digest(tag); err != nil || there != pushed.String() {
+			t.Errorf("the registry has %s (%v), want %s", there, err, pushed)
+		}
+		return pushed.String()
+	}
+	first := digest("v1", 0o644)
+	if digest("v1", 0o600) != first {
+		t.Error("the umask changes the digest")
+	}
+	if digest("v2", 0o644) == first || digest("v1", 0o755) == first {
+		t.Error("other content has the same digest")
+	}
+}
+
+// A program whose libraries are not all there is found out before a pod is.
+func TestMissingLibrary(t *testing.T) {
+	shell, err := filepath.EvalSymlinks("/bin/sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := tree{}
+	if err := files.copyFile(shell, "bin/sh"); err != nil {
+		t.Fatal(err)
+	}
+	if err := files.complete("bin/sh"); err == nil || !strings.Contains(err.Error(), "bin/sh needs libc.so.6") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestOnlyKnownImages(t *testing.T) {
+	err := run(t.Context(), "127.0.0.1:1", []string{"gmae-server"})
+	if err == nil || !strings.Contains(err.Error(), "no image is called gmae-server") {
+		t.Errorf("got %v", err)
+	}
+}
