@@ -1,0 +1,197 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"hotpatch.dev/hotpatch/api"
+)
+
+// Make decides.
+func Make(in Input) Plan {
+	w := newWorld(in)
+	if len(w.pods) == 0 {
+		return Plan{Phase: api.PhasePending, Message: w.in.Target + " has no pod now; what appears will be changed"}
+	}
+	p := Plan{Counts: w.counts()}
+	p.Actions = w.actions()
+	p.Rows, p.Failures = w.rows()
+	p.Phase, p.Message = w.phase(p.Actions)
+	p.Reached = p.Counts.Updated == p.Counts.Total && len(p.Failures) == 0
+	return p
+}
+
+// world is an input with its pods in order and divided: chosen pods should be
+// on the revision, held ones stay on the stable one.
+type world struct {
+	in           Input
+	stable       Revision
+	pods         []Pod // counted, in the order in which they change
+	chosen, held []Pod
+}
+
+func newWorld(in Input) *world {
+	w := &world{in: in, stable: stableOf(in)}
+	for _, p := range in.Pods {
+		if !p.Gone {
+			w.pods = append(w.pods, p)
+		}
+	}
+	slices.SortFunc(w.pods, before)
+	want := len(w.pods) - w.hold()
+	for _, p := range w.alreadyFirst() {
+		if len(w.chosen) < want {
+			w.chosen = append(w.chosen, p)
+		} else {
+			w.held = append(w.held, p)
+		}
+	}
+	return w
+}
+
+// stableOf is the revision to stay on and to go back to: without one, the pods'
+// own images, with the reload that the new revision has for them.
+func stableOf(in Input) Revision {
+	if in.Stable != nil {
+		return *in.Stable
+	}
+	var own []api.DesiredContainer
+	for _, c := range in.Revision.Containers {
+		own = append(own, api.DesiredContainer{Name: c.Name, Carry: c.Carry, Reload: c.Reload})
+	}
+	return Revision{ID: api.Revision(own, nil), Containers: own}
+}
+
+// hold is how many pods the partition keeps on the stable revision. Where that
+// is the revision itself, there is nothing to hold back.
+func (w *world) hold() int {
+	total, partition := len(w.pods), w.in.Rollout.Partition
+	if w.stable.ID == w.in.Revision.ID {
+		return 0
+	}
+	hold := partition.Of(total)
+	if partition.Percent && partition.Value < 100 {
+		hold = min(hold, total-1)
+	}
+	return max(hold, 0)
+}
+
+// alreadyFirst lists pods that were given the revision before others, so that a
+// partition that is raised gives back the last ones.
+func (w *world) alreadyFirst() []Pod {
+	first := slices.DeleteFunc(slices.Clone(w.pods), func(p Pod) bool { return !w.given(p) })
+	rest := slices.DeleteFunc(slices.Clone(w.pods), w.given)
+	return append(first, rest...)
+}
+
+// given: the pod was asked to be on the revision, or is on it.
+func (w *world) given(p Pod) bool {
+	return p.Desired.Revision == w.in.Revision.ID || p.Desired.Revision == "" && p.on(w.in.Revision)
+}
+
+// actions are what to do now: what must go back goes back before anything goes
+// on, and never both at once.
+func (w *world) actions() []Action {
+	if back := w.returning(); len(back) > 0 {
+		return back
+	}
+	if slices.ContainsFunc(w.held, func(p Pod) bool { return p.Observed.Revision == w.in.Revision.ID && !p.on(w.stable) }) {
+		return nil // on their way back
+	}
+	var next []Pod
+	for _, p := range w.chosen {
+		if !w.given(p) && p.running(w.in.Revision) || w.given(p) && p.Desired.Revision == "" && len(w.in.Revision.Containers) > 0 {
+			next = append(next, p)
+		}
+	}
+	if len(next) == 0 {
+		return nil
+	}
+	if prepare, ready := w.prepare(); !ready {
+		return prepare
+	}
+	return w.start(next, w.in.Revision, func(p Pod) string {
+		return fmt.Sprintf("%d of %d pods should be on it, %s", len(w.chosen), len(w.pods), w.why(p))
+	})
+}
+
+// why says what put a pod where it is in the order.
+func (w *world) why(p Pod) string {
+	switch {
+	case !p.Ready:
+		return "those that are not Ready first"
+	case p.Priority != 0:
+		return fmt.Sprintf("its priority is %d", p.Priority)
+	case p.Ordinal >= 0:
+		return "the highest ordinal first"
+	}
+	return "by name"
+}
+
+// returning are held pods that were given the revision, the last first, and
+// those that were never given the stable one.
+func (w *world) returning() []Action {
+	var back, fresh []Pod
+	for i := len(w.held) - 1; i >= 0; i-- {
+		p := w.held[i]
+		switch {
+		case w.given(p) && p.Desired.Revision != "":
+			back = append(back, p)
+		case w.in.Stable != nil && p.Desired.Revision != w.stable.ID && !p.on(w.stable) && p.running(w.stable):
+			fresh = append(fresh, p)
+		}
+	}
+	actions := w.start(back, w.stable, func(Pod) string {
+		return fmt.Sprintf("the partition %s keeps %d of %d pods back", w.in.Rollout.Partition, len(w.held), len(w.pods))
+	})
+	if len(back) > 0 {
+		return actions
+	}
+	return w.start(fresh, w.stable, func(Pod) string { return "a held pod belongs on the stable revision" })
+}
+
+// start applies a revision to as many of the pods as may change at once. A pod
+// that failed keeps its place among them, so that a bad revision stops there.
+func (w *world) start(pods []Pod, to Revision, reason func(Pod) string) []Action {
+	changing, unavailable := w.changing()
+	total := len(w.pods)
+	atOnce := max(1, w.in.Rollout.MaxConcurrent.Of(total))
+	mayLack := max(1, w.in.Rollout.MaxUnavailable.OfRoundedDown(total))
+	var actions []Action
+	for _, p := range pods {
+		if changing >= atOnce || p.Ready && unavailable >= mayLack {
+			break
+		}
+		changing++
+		if p.Ready {
+			unavailable++
+		}
+		actions = append(actions, Action{Kind: Apply, Pod: p.Name, UID: p.UID, Revision: to, Reason: reason(p)})
+	}
+	return actions
+}
+
+// changing counts the pods that were asked for something and are not there, and
+// those that are so or are not Ready.
+func (w *world) changing() (changing, unavailable int) {
+	for _, p := range w.pods {
+		busy := w.busy(p)
+		if busy {
+			changing++
+		}
+		if busy || !p.Ready {
+			unavailable++
+		}
+	}
+	return changing, unavailable
+}
+
+func (w *world) busy(p Pod) bool {
+	switch p.Desired.Revision {
+	case w.in.Revision.ID:
+		return !p.on(w.in.Revision)
+	case w.stable.ID:
+		return !p.on(w.stable)
+	}
+	return false
+}

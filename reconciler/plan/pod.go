@@ -1,0 +1,91 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"hotpatch.dev/hotpatch/api"
+)
+
+// before is the order in which pods change: those that are not Ready have
+// nothing to lose, then the higher priority, the higher ordinal, the name.
+func before(a, b Pod) int {
+	ready := func(p Pod) int {
+		if p.Ready {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(cmp.Compare(ready(a), ready(b)), cmp.Compare(b.Priority, a.Priority),
+		cmp.Compare(b.Ordinal, a.Ordinal), cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
+}
+
+// on tells whether a pod was observed on a revision: by its node's agent for
+// the containers that run now, by its sidecar for the files.
+func (p Pod) on(r Revision) bool {
+	if len(r.Containers) > 0 && p.Observed.Revision != r.ID {
+		return false
+	}
+	for _, want := range r.Containers {
+		if !p.hasContainer(want) {
+			return false
+		}
+	}
+	for _, want := range r.Files {
+		if !p.hasFile(want) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p Pod) hasContainer(want api.DesiredContainer) bool {
+	return slices.ContainsFunc(p.Observed.Containers, func(is api.ObservedContainer) bool {
+		if is.Name != want.Name || !is.State.Done() || is.ContainerID != p.ContainerIDs[want.Name] {
+			return false
+		}
+		return is.Image == want.Image || want.Image == "" && is.State == api.StateRestored
+	})
+}
+
+func (p Pod) hasFile(want api.DesiredFile) bool {
+	return slices.ContainsFunc(p.Files.Files, func(is api.ObservedFile) bool {
+		return is.Path == want.Path && is.Version == want.Version && is.SHA256 == want.SHA256 && is.State == api.FileUpdated
+	})
+}
+
+// running tells whether there is something to change in the pod yet.
+func (p Pod) running(r Revision) bool {
+	if p.Node == "" {
+		return false
+	}
+	for _, c := range r.Containers {
+		if p.ContainerIDs[c.Name] == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// failure is what failed at what the pod was asked for; "" if nothing did.
+func (p Pod) failure() string {
+	if p.Desired.Revision == "" {
+		return ""
+	}
+	if p.Observed.Revision == p.Desired.Revision {
+		for _, c := range p.Observed.Containers {
+			if c.State == api.StateFailed {
+				return fmt.Sprintf("container %s: %s", c.Name, c.Message)
+			}
+		}
+	}
+	for _, want := range p.Desired.Files {
+		for _, is := range p.Files.Files {
+			if is.Path == want.Path && is.Version == want.Version && is.State == api.FileFailed {
+				return fmt.Sprintf("file %s: %s", is.Path, is.Message)
+			}
+		}
+	}
+	return p.SidecarError
+}

@@ -1,0 +1,117 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"hotpatch.dev/hotpatch/api"
+)
+
+func (w *world) counts() api.Counts {
+	c := api.Counts{Desired: len(w.chosen), Total: len(w.pods)}
+	for _, p := range w.pods {
+		updated := p.on(w.in.Revision)
+		if updated {
+			c.Updated++
+		}
+		if p.Ready {
+			c.Ready++
+		}
+		if updated && p.Ready {
+			c.UpdatedReady++
+		}
+	}
+	return c
+}
+
+// rows are all pods by name, and those where something failed.
+func (w *world) rows() (rows, failures []api.PodRow) {
+	for _, p := range w.pods {
+		row := w.row(p)
+		rows = append(rows, row)
+		if row.Message != "" {
+			failures = append(failures, row)
+		}
+	}
+	byName := func(a, b api.PodRow) int { return strings.Compare(a.Name, b.Name) }
+	slices.SortFunc(rows, byName)
+	slices.SortFunc(failures, byName)
+	return rows, failures
+}
+
+func (w *world) row(p Pod) api.PodRow {
+	row := api.PodRow{Name: p.Name, Node: p.Node, Ready: p.Ready, Revision: p.Observed.Revision, Message: p.failure()}
+	switch {
+	case row.Message != "":
+		row.State = string(api.StateFailed)
+	case p.on(w.in.Revision):
+		row.State, row.Revision = p.state(), w.in.Revision.ID
+	case p.Desired.Revision == w.in.Revision.ID:
+		row.State = "Changing"
+	case slices.ContainsFunc(w.chosen, func(c Pod) bool { return c.UID == p.UID && c.Name == p.Name }):
+		row.State = "Waiting"
+	case p.Desired.Revision == w.stable.ID && !p.on(w.stable):
+		row.State = "Returning"
+	default:
+		row.State = "Held"
+	}
+	return row
+}
+
+// state of a pod that is where it should be, in one word.
+func (p Pod) state() string {
+	for _, c := range p.Observed.Containers {
+		return string(c.State)
+	}
+	return string(api.FileUpdated)
+}
+
+// phase says how far it is, and what is in the way.
+func (w *world) phase(actions []Action) (api.Phase, string) {
+	if trouble := w.trouble(); trouble != "" {
+		return api.PhaseDegraded, trouble
+	}
+	c := w.counts()
+	switch {
+	case c.Updated == c.Total:
+		return api.PhaseComplete, ""
+	case len(actions) == 0 && c.Updated >= c.Desired && c.Updated > 0 && len(w.held) > 0 && !slices.ContainsFunc(w.pods, w.busy):
+		return api.PhasePaused, fmt.Sprintf("the partition %s keeps %d pods on the stable revision", w.in.Rollout.Partition, len(w.held))
+	case c.Desired == 0 && len(actions) == 0 && !slices.ContainsFunc(w.pods, w.busy):
+		return api.PhasePaused, fmt.Sprintf("the partition %s keeps every pod on the stable revision", w.in.Rollout.Partition)
+	case slices.ContainsFunc(actions, func(a Action) bool { return a.Kind == Prepare }):
+		return api.PhaseProgressing, "images are pulled ahead"
+	}
+	return api.PhaseProgressing, ""
+}
+
+// trouble is the first failure, in the order of the pods.
+func (w *world) trouble() string {
+	for _, p := range w.pods {
+		if failure := p.failure(); failure != "" {
+			return fmt.Sprintf("pod %s: %s", p.Name, failure)
+		}
+	}
+	return w.unprepared()
+}
+
+// Subject is a status in one line, for the log of the status branch. Version is
+// what people call the revision: a tag, a file's version.
+func Subject(name, version string, s api.HotPatchStatus, r api.Rollout) string {
+	head := fmt.Sprintf("%s: %d of %d on %s", name, s.Counts.Updated, s.Counts.Total, cmp.Or(version, s.Revision))
+	switch s.Phase {
+	case api.PhasePending:
+		return fmt.Sprintf("%s: waiting for pods to be on %s", name, cmp.Or(version, s.Revision))
+	case api.PhasePaused:
+		return fmt.Sprintf("%s (partition %s)", head, r.Partition)
+	case api.PhaseProgressing:
+		return head + ", changing"
+	case api.PhaseDegraded:
+		return head + ", trouble: " + s.Message
+	case api.PhaseRolledBack:
+		return head + ", rolled back"
+	}
+	return head
+}
