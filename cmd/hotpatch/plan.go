@@ -14,17 +14,18 @@ import (
 	"hotpatch.dev/hotpatch/reconciler/render"
 )
 
+// planner is what a plan is made with.
+type planner struct {
+	known      record
+	images     pins
+	kubeconfig string
+}
+
 func showPlan(ctx context.Context, s Streams, args []string) error {
 	flags := pflag.NewFlagSet("plan", pflag.ContinueOnError)
 	where := wishFlags(flags)
-	images := &pins{}
-	known := record{auth: where.auth}
-	flags.StringVar(&known.repo, "repo", os.Getenv("HOTPATCH_REPO"), "")
-	flags.StringVar(&known.branch, "status-branch", "hotpatch-status", "")
-	flags.StringVar(&known.cluster, "cluster", "", "")
-	kubeconfig := flags.String("kubeconfig", defaultKubeconfig(), "")
-	flags.StringSliceVar(&images.resolver.Insecure, "insecure-registries", nil, "")
-	flags.StringToStringVar(&images.aliases, "registry-alias", nil, "")
+	p := planner{known: record{auth: where.auth}}
+	p.define(flags)
 	if err := parse(s, flags, args, 1); err != nil {
 		return err
 	}
@@ -34,32 +35,42 @@ func showPlan(ctx context.Context, s Streams, args []string) error {
 		return wrong
 	}
 	if len(items) == 0 {
-		printNothingFound(s, where.place)
+		if wrong == nil {
+			printNothingFound(s, where.place)
+		}
 		return wrong
 	}
-	known.repo = cmp.Or(known.repo, where.place)
-	changes, err := planAll(ctx, s, items, known, images, *kubeconfig)
+	p.known.repo = cmp.Or(p.known.repo, where.place)
+	changes, err := p.planAll(ctx, s, items)
 	if err == nil && wrong == nil && changes {
 		return errChanges
 	}
 	return errors.Join(wrong, err)
 }
 
+func (p *planner) define(flags *pflag.FlagSet) {
+	flags.StringVar(&p.known.repo, "repo", os.Getenv("HOTPATCH_REPO"), "")
+	flags.StringVar(&p.known.branch, "status-branch", "hotpatch-status", "")
+	flags.StringVar(&p.known.cluster, "cluster", "", "")
+	flags.StringVar(&p.kubeconfig, "kubeconfig", defaultKubeconfig(), "")
+	flags.StringSliceVar(&p.images.resolver.Insecure, "insecure-registries", nil, "")
+	flags.StringToStringVar(&p.images.aliases, "registry-alias", nil, "")
+}
+
 // planAll plans every HotPatch that can be planned and tells whether there is
 // anything to do. The error holds why others cannot.
-func planAll(ctx context.Context, s Streams, items []render.Item, known record, images *pins, kubeconfig string) (bool, error) {
-	records, err := known.read(ctx)
+func (p *planner) planAll(ctx context.Context, s Streams, items []render.Item) (changes bool, err error) {
+	records, err := p.known.read(ctx)
 	if err != nil {
 		printWithoutRecord(s, err)
 	}
-	cluster, err := look(kubeconfig)
+	cluster, err := look(p.kubeconfig)
 	if err != nil {
 		return false, err
 	}
-	changes := false
 	var errs []error
 	for _, item := range items {
-		made, err := planOne(ctx, cluster, item, recordOf(records, item.HotPatch), images)
+		made, err := planOne(ctx, cluster, item, recordOf(records, item.HotPatch), &p.images)
 		if err != nil {
 			errs = append(errs, err)
 			continue
