@@ -72,6 +72,7 @@ func (s *scripted) Pods(kube.Scope) ([]kube.Pod, error) { return s.pods, nil }
 // newProcess is a reconciler just started, which knows nothing.
 func newProcess(cluster observer) *Reconciler {
 	r := &Reconciler{cluster: cluster, trigger: newTrigger(), metrics: newMetrics(), options: Options{Cluster: "box"}}
+	r.setState(errNoPassYet)
 	r.retries = newRetries(func() {})
 	r.jobs = newJobs(r.retries, func() {})
 	r.digests = newDigests(&registry.Resolver{}, r.jobs)

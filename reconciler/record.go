@@ -58,6 +58,9 @@ func (r *recorder) load(ctx context.Context) (map[string]api.HotPatchStatus, err
 		if err == nil {
 			return r.decode(ctx, files), nil
 		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		logging.From(ctx).WithError(err).Warn("the status branch cannot be read; waiting for it")
 		select {
 		case <-ctx.Done():
