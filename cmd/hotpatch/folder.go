@@ -1,10 +1,14 @@
 package main
 
 import (
+	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"hotpatch.dev/hotpatch/reconciler/render"
 )
@@ -21,12 +25,12 @@ func openFolder(name string) (folder, string, error) {
 		return folder{}, "", err
 	}
 	around := repositoryAround(abs)
-	below, err := filepath.Rel(around, abs)
+	inside, err := filepath.Rel(around, abs)
 	if err != nil {
 		return folder{}, "", err
 	}
 	root, err := os.OpenRoot(around)
-	return folder{root}, filepath.ToSlash(below), err
+	return folder{root}, filepath.ToSlash(inside), err
 }
 
 // repositoryAround is the nearest folder above with a .git, or else the folder
@@ -43,26 +47,55 @@ func repositoryAround(name string) string {
 // Read returns a file by its path in the repository.
 func (f folder) Read(name string) ([]byte, error) { return f.root.ReadFile(name) }
 
-// Files lists what is below a directory, by path.
+// Files lists what is below a directory, by path. A file that went away
+// meanwhile is left out.
 func (f folder) Files(dir string) ([]render.File, error) {
+	names, err := f.names()
+	if err != nil {
+		return nil, err
+	}
 	var files []render.File
-	err := fs.WalkDir(f.root.FS(), path.Clean(dir), func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+	for _, name := range names {
+		if !below(dir, name) {
+			continue
 		}
-		if d.IsDir() {
-			if d.Name() == ".git" {
-				return fs.SkipDir
-			}
+		info, err := f.root.Lstat(name)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && info.IsDir() {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, render.File{Path: name, Size: info.Size(), Kind: kindOf(info.Mode())})
+	}
+	return files, nil
+}
+
+func below(dir, name string) bool {
+	dir = path.Clean(dir)
+	return dir == "." || strings.HasPrefix(name, dir+"/")
+}
+
+// names are the files that a commit of everything would hold: what Git ignores
+// is not among them. Outside of a repository they are all files.
+func (f folder) names() ([]string, error) {
+	out, err := exec.Command("git", "-C", f.root.Name(), "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
+	if err == nil {
+		names := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
+		slices.Sort(names)
+		return slices.Compact(names), nil
+	}
+	var names []string
+	err = fs.WalkDir(f.root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		info, err := d.Info()
-		if err == nil {
-			files = append(files, render.File{Path: name, Size: info.Size(), Kind: kindOf(info.Mode())})
+		if err == nil && !d.IsDir() {
+			names = append(names, name)
 		}
 		return err
 	})
-	return files, err
+	return names, err
 }
 
 func kindOf(mode fs.FileMode) render.Kind {
