@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"hotpatch.dev/hotpatch/internal/buildinfo"
 	"hotpatch.dev/hotpatch/reconciler"
 )
 
@@ -17,7 +19,7 @@ import (
 type settings struct {
 	options             reconciler.Options
 	logFormat, logLevel string
-	version             bool
+	answered            bool // --help and --version want nothing more
 }
 
 // parse reads flags, and for each flag that is not given the environment
@@ -27,7 +29,16 @@ func parse(args []string) (settings, error) {
 	flags := pflag.NewFlagSet("hotpatch-reconciler", pflag.ContinueOnError)
 	flags.SortFlags = false
 	s.define(flags)
-	if err := flags.Parse(args); err != nil {
+	version := flags.Bool("version", false, "print the version and exit")
+	err := flags.Parse(args)
+	s.answered = *version || errors.Is(err, pflag.ErrHelp)
+	if *version {
+		fmt.Println(buildinfo.Line("hotpatch-reconciler"))
+	}
+	if s.answered {
+		return s, nil
+	}
+	if err != nil {
 		return s, err
 	}
 	if flags.NArg() > 0 {
@@ -60,7 +71,6 @@ func (s *settings) define(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.InsecureRegistries, "insecure-registries", nil, "registries (host:port) that speak plain HTTP")
 	f.StringVar(&s.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warning or error")
-	f.BoolVar(&s.version, "version", false, "print the version and exit")
 }
 
 func fromEnvironment(flags *pflag.FlagSet) (err error) {

@@ -4,22 +4,17 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
 
-	"github.com/spf13/pflag"
-
-	"hotpatch.dev/hotpatch/internal/buildinfo"
 	"hotpatch.dev/hotpatch/internal/logging"
 	"hotpatch.dev/hotpatch/reconciler"
 )
 
 func main() {
-	err := run(os.Args[1:])
-	if err != nil && !errors.Is(err, pflag.ErrHelp) {
+	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "hotpatch-reconciler:", err)
 		os.Exit(1)
 	}
@@ -27,12 +22,8 @@ func main() {
 
 func run(args []string) error {
 	s, err := parse(args)
-	if err != nil {
+	if err != nil || s.answered {
 		return err
-	}
-	if s.version {
-		fmt.Println(buildinfo.Line("hotpatch-reconciler"))
-		return nil
 	}
 	log, err := logging.New(os.Stderr, s.logFormat, s.logLevel)
 	if err != nil {

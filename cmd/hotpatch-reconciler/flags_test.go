@@ -1,0 +1,48 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestEveryFlagIsAlsoAnEnvironmentVariable(t *testing.T) {
+	t.Setenv("HOTPATCH_REPO", "https://git.example/games.git")
+	t.Setenv("HOTPATCH_INTERVAL", "5s")
+	t.Setenv("HOTPATCH_STATUS_BRANCH", "results")
+	t.Setenv("HOTPATCH_INSECURE_REGISTRIES", "a:1,b:2")
+	s, err := parse([]string{"--interval", "7s", "--cluster", "east"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := s.options
+	if o.Repo != "https://git.example/games.git" || o.StatusBranch != "results" || strings.Join(o.InsecureRegistries, " ") != "a:1 b:2" {
+		t.Errorf("from the environment: %+v", o)
+	}
+	if o.Interval != 7*time.Second {
+		t.Errorf("interval %s: the flag must win", o.Interval)
+	}
+	if err := o.Validate(); err != nil {
+		t.Errorf("good options are refused: %v", err)
+	}
+}
+
+func TestBadOptionsAreAllNamed(t *testing.T) {
+	s, err := parse([]string{"--repo", "https://bob:s3cret@git.example/games.git", "--interval", "1ms", "--listen", "here"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.options.Validate()
+	for _, want := range []string{"--cluster is not set", "--repo must not hold a password", "--interval 1ms is too short", `--listen "here"`} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not say %q", err, want)
+		}
+	}
+	if strings.Contains(err.Error(), "s3cret") {
+		t.Error("the error holds the password")
+	}
+	t.Setenv("HOTPATCH_INTERVAL", "soon")
+	if _, err := parse(nil); err == nil || !strings.HasPrefix(err.Error(), "HOTPATCH_INTERVAL: ") {
+		t.Errorf("a bad variable is not named: %v", err)
+	}
+}
