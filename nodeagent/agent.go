@@ -75,7 +75,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	defer stopServing()
 	if _, err := a.pods.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(object any) { a.enqueue(object) },
+		AddFunc: func(object any) { a.enqueue(object) },
 		UpdateFunc: func(before, after any) {
 			if changed(before, after) {
 				a.enqueue(after)

@@ -192,7 +192,7 @@ func (a *Agent) swap(ctx context.Context, c *container, do move, target *process
 		}
 	}
 	result, err := swap.Do(ctx, swap.Request{
-		Container: c.rt.ID, PID: c.rt.PID, Root: source, Destinations: c.rt.Destinations,
+		PID: c.rt.PID, Root: source, Destinations: c.rt.Destinations,
 		Carry: slices.Concat(defaultCarry, c.want.Carry), Signal: signalOf(c.want), Target: target,
 		StageDir: a.options.StageDir, CgroupDir: a.options.CgroupDir, StopLimit: stopLimit, At: a.options.At,
 	})
@@ -250,10 +250,11 @@ func (a *Agent) finishReload(ctx context.Context, c *container, reload bool) err
 // prune removes roots that nobody uses any more. Failing to is no failure of
 // the pod; the next pass tries again.
 func (a *Agent) prune(ctx context.Context, c *container) {
-	if c.view.OldProcesses > 0 || c.view.StaleDirs > 0 {
-		return
+	held, err := swap.HoldsOld(a.options.CgroupDir, c.rt.PID)
+	if err == nil && !held {
+		err = a.runtime.Prune(ctx, c.rt, c.view.UpperDirs)
 	}
-	if err := a.runtime.Prune(ctx, c.rt, c.view.UpperDir); err != nil {
+	if err != nil {
 		logging.From(ctx).WithError(err).Warn("old roots stay until the next pass")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -56,6 +57,13 @@ func Thread(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // not unlocked: the thread ends with the goroutine
+		if unix.Gettid() == unix.Getpid() {
+			// The first thread never ends, and /proc/self is its view: it would
+			// stay in the namespace for good. Hold it while another is used.
+			defer runtime.UnlockOSThread()
+			done <- Thread(f)
+			return
+		}
 		done <- f()
 	}()
 	return <-done
@@ -96,30 +104,37 @@ func Mount(f Filesystem, on string) error {
 			data = append(data, o)
 		}
 	}
-	options, restore, err := fitPage(strings.Join(data, ","), f.Option("upperdir"))
+	options, leave, err := fitPage(data, f.Option("upperdir"))
 	if err != nil {
 		return err
 	}
-	defer restore()
+	defer leave()
 	return failed("mount", f.Type+" on "+on, unix.Mount(f.Source, on, f.Type, flags, options))
 }
 
-// fitPage makes paths relative to the snapshots' directory where an image has
-// so many layers that mount(2)'s page would overflow.
-func fitPage(options, upper string) (string, func(), error) {
-	none := func() {}
-	if len(options) < os.Getpagesize()-512 {
-		return options, none, nil
+// fitPage makes the layers' paths relative to the snapshots' directory, and goes
+// there, where an image has so many that mount(2)'s page would overflow. The
+// upper directory stays absolute: it is how a root is recognised later.
+func fitPage(data []string, upper string) (options string, leave func(), err error) {
+	leave = func() {}
+	options = strings.Join(data, ",")
+	if len(options) < os.Getpagesize() {
+		return options, leave, nil
 	}
 	base := filepath.Dir(filepath.Dir(upper)) // …/snapshots of …/snapshots/42/fs
-	short := strings.ReplaceAll(options, base+"/", "")
-	if len(short) >= os.Getpagesize() {
-		return "", none, failed("mount", "overlay with too many layers for one page", unix.E2BIG)
+	short := slices.Clone(data)
+	for i, option := range short {
+		if strings.HasPrefix(option, "lowerdir=") {
+			short[i] = strings.ReplaceAll(option, base+"/", "")
+		}
+	}
+	if options = strings.Join(short, ","); len(options) >= os.Getpagesize() {
+		return "", leave, failed("mount", "overlay with too many layers for one page", unix.E2BIG)
 	}
 	if err := unix.Chdir(base); err != nil {
-		return "", none, failed("chdir", base, err)
+		return "", leave, failed("chdir", base, err)
 	}
-	return short, func() { unix.Chdir("/") }, nil
+	return options, func() { unix.Chdir("/") }, nil
 }
 
 // Clone copies the mount at a path (which must not lead over a symlink) as a

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,21 +81,24 @@ func (r *Runtime) RootImage(ctx context.Context, c Container, upper string) (ima
 	return "", false, fmt.Errorf("the root of container %s (%s) is none that we know", c.ID, upper)
 }
 
-func (r *Runtime) hasUpper(ctx context.Context, key, upper string) (bool, error) {
+func (r *Runtime) hasUpper(ctx context.Context, key string, uppers ...string) (bool, error) {
 	mounts, err := r.client.SnapshotService(overlayfs).Mounts(ctx, key)
-	if err != nil || len(mounts) != 1 {
+	if err != nil {
 		return false, fmt.Errorf("look at snapshot %s: %w", key, err)
 	}
-	return mount.Filesystem{Options: mounts[0].Options}.Option("upperdir") == upper, nil
+	if len(mounts) != 1 {
+		return false, fmt.Errorf("look at snapshot %s: %d mounts instead of one", key, len(mounts))
+	}
+	return slices.Contains(uppers, mount.Filesystem{Options: mounts[0].Options}.Option("upperdir")), nil
 }
 
 // Prune removes the container's roots that nobody uses: all that we made but
-// the one with the given upper directory.
-func (r *Runtime) Prune(ctx context.Context, c Container, upper string) error {
+// those with the given upper directories, which are mounted in it.
+func (r *Runtime) Prune(ctx context.Context, c Container, uppers []string) error {
 	ctx = namespaces.WithNamespace(ctx, namespace)
 	var errs []error
 	for _, key := range pinned(c) {
-		used, err := r.hasUpper(ctx, key, upper)
+		used, err := r.hasUpper(ctx, key, uppers...)
 		if used {
 			continue
 		}

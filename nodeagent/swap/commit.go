@@ -22,7 +22,7 @@ func (s *swap) parkTree() error {
 // stop stops every thread of the container. Without it a child that is just
 // being forked would keep the old root.
 func (s *swap) stop() error {
-	pids, err := containerProcesses(s.proc, s.cgroups, s.PID)
+	pids, err := processes(s.proc, s.cgroups, s.PID)
 	if err != nil {
 		return err
 	}

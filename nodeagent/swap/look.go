@@ -3,6 +3,7 @@ package swap
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	"hotpatch.dev/hotpatch/nodeagent/mount"
 )
@@ -12,8 +13,9 @@ import (
 type View struct {
 	// UpperDir of the overlay that is the root; tells which snapshot it is.
 	UpperDir string
-	// Processes of the container.
-	Processes int
+	// UpperDirs of all overlays that the container has mounted: carried paths
+	// are still parts of the root they were written on.
+	UpperDirs []string
 	// OldProcesses still execute a file of another root.
 	OldProcesses int
 	// StaleDirs have their working directory, or their own root, elsewhere.
@@ -22,70 +24,102 @@ type View struct {
 
 // Look reads a container's view off /proc.
 func Look(cgroupDir string, pid int) (View, error) {
-	proc, err := os.Open("/proc")
+	h, err := newHost(cgroupDir, pid)
 	if err != nil {
 		return View{}, err
 	}
-	defer proc.Close()
-	cgroups, err := os.Open(cgroupDir)
-	if err != nil {
-		return View{}, err
+	defer h.close()
+	v := View{UpperDir: h.root.SuperOption("upperdir")}
+	for _, e := range h.table {
+		if upper := e.SuperOption("upperdir"); upper != "" && !slices.Contains(v.UpperDirs, upper) {
+			v.UpperDirs = append(v.UpperDirs, upper)
+		}
 	}
-	defer cgroups.Close()
-	root, table, err := mount.Root(proc, pid)
-	if err != nil {
-		return View{}, fmt.Errorf("look at the container's root: %w", err)
-	}
-	read, err := containerProcesses(proc, cgroups, pid)
-	if err != nil {
-		return View{}, err
-	}
-	pids, err := read()
-	if err != nil {
-		return View{}, err
-	}
-	reachable := map[uint64]bool{}
-	for _, e := range table {
-		reachable[e.ID] = true
-	}
-	v := View{UpperDir: root.SuperOption("upperdir"), Processes: len(pids)}
-	for _, p := range pids {
-		v.count(proc, p, root.ID, reachable)
+	for _, p := range h.pids {
+		v.count(h, p)
 	}
 	return v, nil
 }
 
-// Processes are the PIDs of a container, by its first process.
-func Processes(cgroupDir string, pid int) ([]int, error) {
-	proc, err := os.Open("/proc")
-	if err != nil {
-		return nil, err
-	}
-	defer proc.Close()
-	cgroups, err := os.Open(cgroupDir)
-	if err != nil {
-		return nil, err
-	}
-	defer cgroups.Close()
-	read, err := containerProcesses(proc, cgroups, pid)
-	if err != nil {
-		return nil, err
-	}
-	return read()
-}
-
 // count looks at one process; one that ends meanwhile does not count.
-func (v *View) count(proc *os.File, pid int, root uint64, reachable map[uint64]bool) {
-	on := func(link string) (uint64, bool) {
-		id, _, err := mount.ID(int(proc.Fd()), fmt.Sprintf("%d/%s", pid, link), 0)
-		return id, err == nil
-	}
-	if id, ok := on("exe"); ok && !reachable[id] {
+func (v *View) count(h *host, pid int) {
+	if h.elsewhere(pid, "exe") {
 		v.OldProcesses++
 	}
-	cwd, cwdOK := on("cwd")
-	own, rootOK := on("root")
-	if cwdOK && !reachable[cwd] || rootOK && own != root {
+	own, _, err := mount.ID(int(h.proc.Fd()), fmt.Sprintf("%d/root", pid), 0)
+	if h.elsewhere(pid, "cwd") || err == nil && own != h.root.ID {
 		v.StaleDirs++
 	}
+}
+
+// HoldsOld tells whether a process of the container has anything of an earlier
+// root, which must then not be removed: its program, its working directory, or
+// an open directory. Open files live without their root.
+func HoldsOld(cgroupDir string, pid int) (bool, error) {
+	h, err := newHost(cgroupDir, pid)
+	if err != nil {
+		return false, err
+	}
+	defer h.close()
+	return slices.ContainsFunc(h.pids, func(p int) bool {
+		return h.elsewhere(p, "exe") || h.elsewhere(p, "cwd") || h.holdsDirectory(p)
+	}), nil
+}
+
+// host is what /proc shows of one container.
+type host struct {
+	proc, cgroups *os.File
+	root          mount.Entry
+	table         []mount.Entry
+	pids          []int
+}
+
+func newHost(cgroupDir string, pid int) (h *host, err error) {
+	h = &host{}
+	if h.proc, h.cgroups, err = openHost(cgroupDir); err != nil {
+		return nil, err
+	}
+	if err := h.read(pid); err != nil {
+		h.close()
+		return nil, fmt.Errorf("look at the container of process %d: %w", pid, err)
+	}
+	return h, nil
+}
+
+func (h *host) read(pid int) (err error) {
+	if h.root, h.table, err = mount.Root(h.proc, pid); err != nil {
+		return err
+	}
+	read, err := processes(h.proc, h.cgroups, pid)
+	if err != nil {
+		return err
+	}
+	h.pids, err = read()
+	return err
+}
+
+func (h *host) close() {
+	h.proc.Close()
+	h.cgroups.Close()
+}
+
+// elsewhere tells whether what a link of a process leads to is on no mount that
+// the container has.
+func (h *host) elsewhere(pid int, link string) bool {
+	id, _, err := mount.ID(int(h.proc.Fd()), fmt.Sprintf("%d/%s", pid, link), 0)
+	return err == nil && !h.has(id)
+}
+
+func (h *host) has(id uint64) bool {
+	return slices.ContainsFunc(h.table, func(e mount.Entry) bool { return e.ID == id })
+}
+
+func (h *host) holdsDirectory(pid int) bool {
+	for _, fd := range listNumbers(h.proc, fmt.Sprintf("%d/fd", pid)) {
+		id, isDir, err := mount.ID(int(h.proc.Fd()), fmt.Sprintf("%d/fd/%d", pid, fd), 0)
+		if err == nil && isDir && !h.has(id) {
+			return true
+		}
+	}
+	return false
 }

@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// maxDepth bounds directories and symlinks on the way to a mountpoint.
+const maxDepth = 64
+
 // mountpoint opens a path inside the new root, making what is missing. The
 // image's symlinks are followed as the container would follow them: an absolute
 // one starts at the new root, and none leads out of it.
@@ -22,33 +25,36 @@ func mountpoint(dir, name string, isDir bool) (*os.File, error) {
 	if f, err := openIn(base, name); !errors.Is(err, fs.ErrNotExist) {
 		return sameKind(f, name, isDir, err)
 	}
-	parent, err := makeDirs(base, path.Dir(name), 0)
-	if err != nil {
-		return nil, err
-	}
-	defer parent.Close()
-	if err := makeEntry(parent, path.Base(name), isDir); err != nil {
-		return nil, err
-	}
-	return openIn(base, name)
+	return makeIn(base, path.Clean("/"+name), isDir, 0)
 }
 
-// makeDirs opens a directory inside base and makes it, and its parents, where
-// they are missing.
-func makeDirs(base *os.File, name string, depth int) (*os.File, error) {
-	f, err := openIn(base, name)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return f, err
-	}
-	if depth > 64 {
+// makeIn makes a directory or file inside base, with the directories above it.
+// Where the image has a symlink that leads nowhere yet, what it points to is
+// made: /run of an image with /var/run → /run and nothing else.
+func makeIn(base *os.File, name string, isDir bool, depth int) (*os.File, error) {
+	if depth > maxDepth {
 		return nil, fmt.Errorf("%s is nested too deeply", name)
 	}
-	parent, err := makeDirs(base, path.Dir(name), depth+1)
+	parent, err := openIn(base, path.Dir(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		parent, err = makeIn(base, path.Dir(name), true, depth+1)
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer parent.Close()
-	if err := makeEntry(parent, path.Base(name), true); err != nil {
+	err = makeEntry(parent, path.Base(name), isDir)
+	if errors.Is(err, fs.ErrExist) {
+		to, err := readLink(parent, path.Base(name))
+		if err != nil {
+			return nil, err
+		}
+		if !path.IsAbs(to) {
+			to = path.Join(path.Dir(name), to)
+		}
+		return makeIn(base, to, isDir, depth+1)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return openIn(base, name)
@@ -56,20 +62,22 @@ func makeDirs(base *os.File, name string, depth int) (*os.File, error) {
 
 func makeEntry(parent *os.File, name string, isDir bool) error {
 	if isDir {
-		return ignoreExists(unix.Mkdirat(int(parent.Fd()), name, 0o755))
+		return unix.Mkdirat(int(parent.Fd()), name, 0o755)
 	}
 	fd, err := unix.Openat(int(parent.Fd()), name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o644)
 	if err != nil {
-		return ignoreExists(err)
+		return err
 	}
 	return unix.Close(fd)
 }
 
-func ignoreExists(err error) error {
-	if errors.Is(err, fs.ErrExist) {
-		return nil
+func readLink(parent *os.File, name string) (string, error) {
+	b := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(int(parent.Fd()), name, b)
+	if err != nil {
+		return "", err
 	}
-	return err
+	return string(b[:n]), nil
 }
 
 func openIn(base *os.File, name string) (*os.File, error) {

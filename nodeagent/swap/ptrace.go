@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
-	"strconv"
 	"strings"
 	"time"
 
@@ -56,7 +54,7 @@ func (t *tracer) stopAll(limit time.Duration) error {
 			}
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("new processes appeared for %s; nothing was changed", limit)
+			return fmt.Errorf("new processes appeared for %s without end", limit)
 		}
 	}
 }
@@ -79,7 +77,7 @@ func (t *tracer) seizeNew() ([]*thread, error) {
 	}
 	var fresh []*thread
 	for _, pid := range pids {
-		for _, id := range t.threadsOf(pid) {
+		for _, id := range listNumbers(t.proc, fmt.Sprintf("%d/task", pid)) {
 			if t.threads[id] != nil {
 				continue
 			}
@@ -137,7 +135,7 @@ func (t *tracer) await(th *thread, end time.Time) error {
 			return nil
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("thread %d did not stop in time (state %c); nothing was changed", th.id, t.state(th.id))
+			return fmt.Errorf("thread %d did not stop in time (state %c)", th.id, t.state(th.id))
 		}
 		if spins > 20 {
 			time.Sleep(20 * time.Microsecond)
@@ -171,17 +169,6 @@ func detach(id, signal int) error {
 	return nil
 }
 
-func (t *tracer) threadsOf(pid int) []int {
-	fd, err := unix.Openat(int(t.proc.Fd()), fmt.Sprintf("%d/task", pid), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil
-	}
-	dir := os.NewFile(uintptr(fd), "task")
-	defer dir.Close()
-	names, _ := dir.Readdirnames(-1)
-	return numbers(names)
-}
-
 // state is the letter in /proc/ID/stat, 0 if the thread is gone.
 func (t *tracer) state(id int) byte {
 	stat, err := readAt(t.proc, fmt.Sprintf("%d/stat", id))
@@ -200,74 +187,4 @@ func (t *tracer) tracedBy(id int) string {
 		}
 	}
 	return "0"
-}
-
-// containerProcesses returns a reader of the container's PIDs: those of its
-// cgroup. An empty cgroup, or one without the first process, would mean that
-// nothing is stopped while everything looks well, so it is refused.
-func containerProcesses(proc, cgroups *os.File, first int) (func() ([]int, error), error) {
-	dir, err := cgroupOf(proc, first)
-	if err != nil {
-		return nil, err
-	}
-	read := func() ([]int, error) {
-		text, err := readAt(cgroups, path.Join(dir, "cgroup.procs"))
-		if err != nil {
-			return nil, fmt.Errorf("read the container's processes: %w", err)
-		}
-		return numbers(strings.Fields(string(text))), nil
-	}
-	pids, err := read()
-	if err != nil {
-		return nil, err
-	}
-	for _, pid := range pids {
-		if pid == first {
-			return read, nil
-		}
-	}
-	return nil, fmt.Errorf("cgroup %s does not hold the container's first process %d; is /sys/fs/cgroup the host's?", dir, first)
-}
-
-// cgroupOf is a process's cgroup below the cgroup filesystem: in the freezer
-// hierarchy of v1, or the only one of v2.
-func cgroupOf(proc *os.File, pid int) (string, error) {
-	text, err := readAt(proc, fmt.Sprintf("%d/cgroup", pid))
-	if err != nil {
-		return "", err
-	}
-	v2 := ""
-	for line := range strings.Lines(string(text)) {
-		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		switch {
-		case len(fields) < 3:
-		case fields[1] == "freezer":
-			return path.Join("freezer", fields[2]), nil
-		case fields[1] == "":
-			v2 = strings.TrimPrefix(fields[2], "/")
-		}
-	}
-	return v2, nil
-}
-
-func readAt(dir *os.File, name string) ([]byte, error) {
-	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path.Join(dir.Name(), name), Err: err}
-	}
-	f := os.NewFile(uintptr(fd), name)
-	defer f.Close()
-	var b bytes.Buffer
-	_, err = b.ReadFrom(f)
-	return b.Bytes(), err
-}
-
-func numbers(texts []string) []int {
-	out := make([]int, 0, len(texts))
-	for _, text := range texts {
-		if n, err := strconv.Atoi(text); err == nil {
-			out = append(out, n)
-		}
-	}
-	return out
 }

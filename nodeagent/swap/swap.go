@@ -35,9 +35,8 @@ type Source struct {
 
 // Request is one swap.
 type Request struct {
-	Container string // ID, for the lock and messages
-	PID       int    // of the container's first process, on the host
-	Root      Source
+	PID  int // of the container's first process, on the host
+	Root Source
 	// Destinations of the container's mounts as its OCI spec writes them.
 	Destinations []string
 	// Carry lists paths that stay those of the old root.
@@ -45,8 +44,8 @@ type Request struct {
 	// Signal is sent to Target (nil: nobody) while everything is stopped.
 	Signal unix.Signal
 	Target *process.Handle
-	// StageDir is a directory of ours to build the tree on, CgroupDir the root
-	// of the cgroup filesystem, StopLimit the longest time to wait for the
+	// StageDir is an empty directory of ours to build the tree on, CgroupDir the
+	// root of the cgroup filesystem, StopLimit the longest time to wait for the
 	// processes to stop.
 	StageDir, CgroupDir string
 	StopLimit           time.Duration
@@ -67,28 +66,17 @@ var Steps = []string{"inspect", "stage", "clone", "compose", "park", "stop", "pi
 // ErrBusy says that someone else is swapping the same container.
 var ErrBusy = errors.New("another swap of this container is under way")
 
-// Do swaps. When it returns an error before the commit point, nothing has
-// changed; Committed tells.
+// Do swaps. An error says whether the root was changed. Only one swap of a
+// container runs at a time on a node, whoever runs it.
 func Do(ctx context.Context, req Request) (Result, error) {
-	unlock, err := lock(req.StageDir, req.Container)
-	if err != nil {
-		return Result{}, err
-	}
-	defer unlock()
-	began := time.Now()
 	s := &swap{Request: req}
-	err = mount.Thread(func() error {
+	began := time.Now()
+	err := mount.Thread(func() error {
 		defer s.close()
 		return s.run(ctx)
 	})
 	s.result.Total = time.Since(began)
 	return s.result, err
-}
-
-// Committed says whether the swap that ended with err did change the root.
-func Committed(err error) bool {
-	var failure *stepError
-	return err == nil || errors.As(err, &failure) && failure.committed
 }
 
 // stepError is a failure with the step it happened in.
@@ -98,7 +86,14 @@ type stepError struct {
 	err       error
 }
 
-func (e *stepError) Error() string { return fmt.Sprintf("swap, step %s: %v", e.step, e.err) }
+func (e *stepError) Error() string {
+	outcome := "nothing was changed"
+	if e.committed {
+		outcome = "the root was changed"
+	}
+	return fmt.Sprintf("swap failed at step %s, %s: %v", e.step, outcome, e.err)
+}
+
 func (e *stepError) Unwrap() error { return e.err }
 
 // step is one part of the sequence. Undo takes back what Do left behind and may
@@ -159,19 +154,13 @@ func undo(done []step) error {
 	return errors.Join(errs...)
 }
 
-// lock lets one swap of a container run at a time on this node, whoever runs
-// it; the kernel takes it back when its holder dies.
-func lock(dir, container string) (unlock func() error, err error) {
-	f, err := os.OpenFile(dir+"/"+container+".lock", os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lock the container: %w", err)
+// lock lets one swap of a container run at a time on this node. It lies on the
+// container's mount namespace itself: no file is left behind, and the kernel
+// takes it back when its holder dies.
+func lock(namespace *os.File) error {
+	err := unix.Flock(int(namespace.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return ErrBusy
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, ErrBusy
-		}
-		return nil, fmt.Errorf("lock the container: %w", err)
-	}
-	return f.Close, nil
+	return err
 }

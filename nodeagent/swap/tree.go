@@ -3,6 +3,7 @@ package swap
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -21,7 +22,6 @@ type swap struct {
 	proc, cgroups *os.File // of the host, held because we change namespaces
 	container     *os.File // the container's mount namespace
 	staging       *os.File // our own
-	stageDir      string
 	root          mount.Entry
 	pieces        []*piece
 	tree          *os.File
@@ -31,12 +31,14 @@ type swap struct {
 // piece is a part of the old tree that goes into the new one: a mount below the
 // root, or a carried path.
 type piece struct {
-	id     uint64 // of the mount it lies on
-	from   string // as the container's namespace has it
-	to     string // as the OCI spec writes it
-	tree   *os.File
-	isDir  bool
-	nested bool // take what is mounted below along
+	id    uint64 // of the mount it lies on
+	from  string // as the container's namespace has it
+	to    string // as the OCI spec writes it
+	tree  *os.File
+	isDir bool
+	// A mount takes along what is mounted below it; of a carried path those are
+	// pieces of their own.
+	nested, carried bool
 }
 
 func (s *swap) close() {
@@ -54,14 +56,14 @@ func (s *swap) close() {
 
 // inspect finds the container's root and what is mounted below it.
 func (s *swap) inspect() (err error) {
-	if s.proc, err = os.Open("/proc"); err != nil {
-		return err
-	}
-	if s.cgroups, err = os.Open(s.CgroupDir); err != nil {
+	if s.proc, s.cgroups, err = openHost(s.CgroupDir); err != nil {
 		return err
 	}
 	if s.container, err = os.Open(fmt.Sprintf("/proc/%d/ns/mnt", s.PID)); err != nil {
 		return fmt.Errorf("the container's first process is gone: %w", err)
+	}
+	if err := lock(s.container); err != nil {
+		return err
 	}
 	root, table, err := mount.Root(s.proc, s.PID)
 	if err != nil {
@@ -72,21 +74,22 @@ func (s *swap) inspect() (err error) {
 	return s.destinations()
 }
 
-// firstLevel are the mounts directly on the root; where one hides another, the
-// one that is seen. Our own parking place is none of them.
+// firstLevel are the mounts directly on the root; where others are stacked on
+// one, the topmost, which is the one that is seen. Our own parking place is none
+// of them.
 func firstLevel(root mount.Entry, table []mount.Entry) []*piece {
 	seen := map[string]*piece{}
-	for _, e := range table {
-		if e.Parent == root.ID && e.ID != root.ID && e.Path != park {
+	for _, e := range table { // what lies on another mount stands after it
+		below := seen[e.Path]
+		switch {
+		case e.ID == root.ID || e.Path == park:
+		case e.Parent == root.ID:
 			seen[e.Path] = &piece{id: e.ID, from: e.Path, to: e.Path, nested: true}
+		case below != nil && e.Parent == below.id:
+			below.id = e.ID
 		}
 	}
-	var pieces []*piece
-	for _, p := range seen {
-		pieces = append(pieces, p)
-	}
-	slices.SortFunc(pieces, func(a, b *piece) int { return strings.Compare(a.from, b.from) })
-	return pieces
+	return slices.SortedFunc(maps.Values(seen), func(a, b *piece) int { return strings.Compare(a.from, b.from) })
 }
 
 // destinations finds for each mount the path that the OCI spec gave it: the
@@ -119,17 +122,13 @@ func (s *swap) destinations() error {
 
 // stage mounts the new root where only this thread sees it.
 func (s *swap) stage() (err error) {
-	s.stageDir = path.Join(s.StageDir, "root-"+s.Container)
-	if err := os.MkdirAll(s.stageDir, 0o700); err != nil {
-		return err
-	}
 	if s.Root.Filesystem == nil {
 		return s.stageExisting()
 	}
 	if s.staging, err = mount.Private(); err != nil {
 		return err
 	}
-	return mount.Mount(*s.Root.Filesystem, s.stageDir)
+	return mount.Mount(*s.Root.Filesystem, s.StageDir)
 }
 
 // stageExisting clones a mount out of the namespace of a process that has it.
@@ -153,10 +152,10 @@ func (s *swap) stageExisting() (err error) {
 	if err := mount.Enter(s.staging); err != nil {
 		return err
 	}
-	if err := mount.Attach(tree, s.stageDir); err != nil {
+	if err := mount.Attach(tree, s.StageDir); err != nil {
 		return err
 	}
-	return mount.Unshare(s.stageDir)
+	return mount.Unshare(s.StageDir)
 }
 
 // clone takes a copy of every piece from inside the container's namespace.
@@ -177,7 +176,11 @@ func (s *swap) clone() error {
 	}
 	var carried []*piece
 	for _, name := range s.Carry {
-		if p := s.carried(name); p != nil {
+		p, err := s.carried(name)
+		if err != nil {
+			return err
+		}
+		if p != nil {
 			carried = append(carried, p)
 		}
 	}
@@ -188,16 +191,18 @@ func (s *swap) clone() error {
 
 // carried is the piece for a path that stays; nil where the old root has no
 // such path, or where it lies on a mount and comes along with that.
-func (s *swap) carried(name string) *piece {
-	p := &piece{from: name, to: name}
-	if p.clone(unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS) != nil {
-		return nil
+func (s *swap) carried(name string) (*piece, error) {
+	p := &piece{from: name, to: name, carried: true}
+	err := p.clone(unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS)
+	switch {
+	case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case p.id != s.root.ID:
+		return nil, p.tree.Close()
 	}
-	if p.id != s.root.ID {
-		p.tree.Close()
-		return nil
-	}
-	return p
+	return p, nil
 }
 
 func (p *piece) clone(resolve uint64) error {
@@ -249,21 +254,31 @@ func (s *swap) compose() error {
 			return err
 		}
 	}
-	if err := mount.Restrict(s.stageDir, s.root.Options); err != nil {
+	if err := mount.Restrict(s.StageDir, s.root.Options); err != nil {
 		return err
 	}
-	tree, err := mount.Clone(unix.AT_FDCWD, s.stageDir, true)
+	tree, err := mount.Clone(unix.AT_FDCWD, s.StageDir, true)
 	s.tree = tree
 	return err
 }
 
 // place makes the mountpoint inside the new root, where no symlink leads out,
-// and puts the piece on it.
+// and puts the piece on it. A carried path that another one has brought already
+// (/var/run, where that is a symlink to /run) is not put on top of it.
 func (s *swap) place(p *piece) error {
-	target, err := mountpoint(s.stageDir, p.to, p.isDir)
+	target, err := mountpoint(s.StageDir, p.to, p.isDir)
 	if err != nil {
 		return fmt.Errorf("make the mountpoint %s in the new root: %w", p.to, err)
 	}
 	defer target.Close()
+	if p.carried {
+		root, _, err := mount.ID(unix.AT_FDCWD, s.StageDir, 0)
+		if err != nil {
+			return err
+		}
+		if on, _, err := mount.ID(int(target.Fd()), "", unix.AT_EMPTY_PATH); err != nil || on != root {
+			return err
+		}
+	}
 	return mount.AttachTo(p.tree, target)
 }

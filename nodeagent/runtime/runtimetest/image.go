@@ -1,0 +1,151 @@
+package runtimetest
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Image is what a test image holds besides its program.
+type Image struct {
+	// Files by path; a value "→ x" makes a symlink to x, and a path ending in
+	// / a directory.
+	Files map[string]string
+	// Layers are further ones of one small file each.
+	Layers int
+}
+
+// Import makes an image and has it unpacked; the result is its reference by
+// digest.
+func (n *Node) Import(name string, image Image) (string, error) {
+	archive, manifest, err := n.archive(image)
+	if err != nil {
+		return "", err
+	}
+	ref := name + "@" + manifest.String()
+	if _, err := n.Client.Import(Context(), bytes.NewReader(archive), client.WithIndexName(""), client.WithDigestRef(func(digest.Digest) string { return ref })); err != nil {
+		return "", fmt.Errorf("import %s: %w", ref, err)
+	}
+	loaded, err := n.Client.GetImage(Context(), ref)
+	if err != nil {
+		return "", err
+	}
+	return ref, loaded.Unpack(Context(), "overlayfs")
+}
+
+// archive is an OCI layout in a tarball.
+func (n *Node) archive(image Image) ([]byte, digest.Digest, error) {
+	program, err := os.ReadFile(n.program)
+	if err != nil {
+		return nil, "", err
+	}
+	blobs := layout{}
+	layers := []v1.Descriptor{blobs.layer(map[string]string{"server": string(program)}), blobs.layer(image.Files)}
+	for i := range image.Layers {
+		layers = append(layers, blobs.layer(map[string]string{fmt.Sprintf("layers/%d", i): "here"}))
+	}
+	config := v1.Image{Platform: v1.Platform{Architecture: runtime.GOARCH, OS: "linux"},
+		Config: v1.ImageConfig{Entrypoint: []string{"/server"}, WorkingDir: "/"}, RootFS: v1.RootFS{Type: "layers"}}
+	for _, l := range layers {
+		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, l.Digest) // not compressed: the same
+	}
+	manifest := v1.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageManifest,
+		Config: blobs.json(v1.MediaTypeImageConfig, config), Layers: layers}
+	descriptor := blobs.json(v1.MediaTypeImageManifest, manifest)
+	index, err := json.Marshal(v1.Index{Versioned: specs.Versioned{SchemaVersion: 2}, Manifests: []v1.Descriptor{descriptor}})
+	if err != nil {
+		return nil, "", err
+	}
+	blobs["index.json"] = string(index)
+	blobs["oci-layout"] = `{"imageLayoutVersion":"1.0.0"}`
+	return []byte(tarball(blobs)), descriptor.Digest, nil
+}
+
+// layout is an OCI layout's files.
+type layout map[string]string
+
+func (l layout) add(mediaType, content string) v1.Descriptor {
+	sum := sha256.Sum256([]byte(content))
+	name := hex.EncodeToString(sum[:])
+	l["blobs/sha256/"+name] = content
+	return v1.Descriptor{MediaType: mediaType, Digest: digest.Digest("sha256:" + name), Size: int64(len(content))}
+}
+
+func (l layout) layer(files map[string]string) v1.Descriptor {
+	return l.add(v1.MediaTypeImageLayer, tarball(files))
+}
+
+func (l layout) json(mediaType string, value any) v1.Descriptor {
+	text, err := json.Marshal(value)
+	if err != nil {
+		panic(err) // our own types
+	}
+	return l.add(mediaType, string(text))
+}
+
+// tarball packs files, the same ones always to the same bytes.
+func tarball(files map[string]string) string {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	made := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		for _, dir := range parents(name) {
+			if !made[dir] {
+				made[dir] = true
+				w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755, ModTime: time.Unix(0, 0)})
+			}
+		}
+		writeEntry(w, name, files[name])
+	}
+	w.Close()
+	return b.String()
+}
+
+func writeEntry(w *tar.Writer, name, content string) {
+	header := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o755, Size: int64(len(content)), ModTime: time.Unix(0, 0)}
+	if to, ok := strings.CutPrefix(content, "→ "); ok {
+		header.Typeflag, header.Linkname, header.Size = tar.TypeSymlink, to, 0
+	}
+	if strings.HasSuffix(name, "/") {
+		return // made as a parent
+	}
+	w.WriteHeader(header)
+	if header.Size > 0 {
+		io.WriteString(w, content)
+	}
+}
+
+// parents are the directories above a path, the outermost first.
+func parents(name string) []string {
+	var dirs []string
+	for dir := path.Dir(name); dir != "." && dir != "/"; dir = path.Dir(dir) {
+		dirs = append([]string{dir}, dirs...)
+	}
+	return dirs
+}
+
+// sourceDir is where this package's source is.
+func sourceDir() (string, error) {
+	_, file, _, ok := runtime.Caller(0)
+	if !ok {
+		return "", fmt.Errorf("the tests' source cannot be found")
+	}
+	return filepath.Dir(file), nil
+}

@@ -1,0 +1,192 @@
+// Package runtimetest gives tests a containerd of their own, on directories of
+// its own and without kubelet, with containers whose process 1 answers
+// questions over TCP. Nothing of it is left when the tests end.
+package runtimetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+)
+
+// Namespace is kubelet's in containerd.
+const Namespace = "k8s.io"
+
+// Node is a running containerd.
+type Node struct {
+	Dir    string // all that it has on disk
+	Socket string
+	Client *client.Client
+
+	daemon  *exec.Cmd
+	log     *os.File
+	program string // the containers' process 1
+}
+
+// Start starts a containerd; Stop ends it. Missing root or packages are an
+// error, never a reason to skip.
+func Start() (*Node, error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.New("these tests swap roots of real containers and need root")
+	}
+	if err := install(); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "hp")
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{Dir: dir, Socket: filepath.Join(dir, "run/containerd.sock"), program: filepath.Join(dir, "server")}
+	if err := errors.Join(n.build(), n.configure()); err != nil {
+		return nil, errors.Join(err, n.Stop())
+	}
+	if err := n.StartDaemon(); err != nil {
+		return nil, errors.Join(err, n.Stop())
+	}
+	return n, nil
+}
+
+// install has containerd and runc on the machine.
+func install() error {
+	_, noDaemon := exec.LookPath("containerd")
+	_, noRunc := exec.LookPath("runc")
+	if noDaemon == nil && noRunc == nil {
+		return nil
+	}
+	fmt.Fprintln(os.Stderr, "installing containerd and runc with apt: these tests swap roots of real containers")
+	out, err := exec.Command("apt-get", "install", "-y", "--no-install-recommends", "containerd", "runc").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("apt-get install containerd runc: %w: %s", err, out)
+	}
+	return nil
+}
+
+func (n *Node) build() error {
+	here, err := sourceDir()
+	if err != nil {
+		return err
+	}
+	build := exec.Command("go", "build", "-o", n.program, filepath.Join(here, "testdata/server/main.go"))
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the containers' program: %w: %s", err, out)
+	}
+	return nil
+}
+
+const config = `version = 2
+root = "DIR/root"
+state = "DIR/run"
+disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.aufs", "io.containerd.nri.v1.nri"]
+[grpc]
+  address = "DIR/run/containerd.sock"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "DIR/opt"
+[plugins."io.containerd.gc.v1.scheduler"]
+  schedule_delay = "0s"
+  startup_delay = "10ms"
+[plugins."io.containerd.grpc.v1.cri"]
+  stream_server_address = "127.0.0.1"
+  stream_server_port = "0"
+  disable_apparmor = true
+  restrict_oom_score_adj = true
+[plugins."io.containerd.grpc.v1.cri".cni]
+  conf_dir = "DIR/cni"
+`
+
+func (n *Node) configure() error {
+	text := strings.ReplaceAll(config, "DIR", n.Dir)
+	return os.WriteFile(filepath.Join(n.Dir, "config.toml"), []byte(text), 0o600)
+}
+
+// StartDaemon starts containerd, again after StopDaemon.
+func (n *Node) StartDaemon() (err error) {
+	if n.log, err = os.OpenFile(filepath.Join(n.Dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+		return err
+	}
+	n.daemon = exec.Command("containerd", "--config", filepath.Join(n.Dir, "config.toml"))
+	n.daemon.Stdout, n.daemon.Stderr = n.log, n.log
+	n.daemon.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := n.daemon.Start(); err != nil {
+		return err
+	}
+	if n.Client == nil {
+		if n.Client, err = client.New(n.Socket, client.WithTimeout(20*time.Second)); err != nil {
+			return fmt.Errorf("containerd did not start: %w: %s", err, n.Log())
+		}
+	}
+	return n.awaitCRI()
+}
+
+// awaitCRI waits until containerd's CRI plugin answers, which is its last.
+func (n *Node) awaitCRI() error {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if serving, err := n.Client.IsServing(Context()); err == nil && serving {
+			return nil
+		}
+	}
+	return fmt.Errorf("containerd does not serve: %s", n.Log())
+}
+
+// StopDaemon ends containerd alone; containers run on.
+func (n *Node) StopDaemon() error {
+	if n.daemon == nil {
+		return nil
+	}
+	defer n.log.Close()
+	daemon := n.daemon
+	n.daemon = nil
+	if err := daemon.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	daemon.Wait() // its exit code is not ours
+	return nil
+}
+
+// Stop ends everything.
+func (n *Node) Stop() error {
+	var errs []error
+	if n.Client != nil {
+		if n.daemon != nil {
+			errs = append(errs, n.removeContainers())
+		}
+		errs = append(errs, n.Client.Close())
+	}
+	errs = append(errs, n.StopDaemon())
+	for _, on := range n.Mounts() {
+		errs = append(errs, syscall.Unmount(on, syscall.MNT_DETACH))
+	}
+	return errors.Join(append(errs, os.RemoveAll(n.Dir))...)
+}
+
+// Mounts lists what is mounted below the node's directory in our namespace.
+func (n *Node) Mounts() []string {
+	table, _ := os.ReadFile("/proc/self/mounts")
+	var found []string
+	for line := range strings.Lines(string(table)) {
+		if on := strings.Fields(line)[1]; strings.HasPrefix(on, n.Dir+"/") {
+			found = append(found, on)
+		}
+	}
+	return found
+}
+
+// Log is the end of what containerd has said.
+func (n *Node) Log() string {
+	text, _ := os.ReadFile(filepath.Join(n.Dir, "log"))
+	return string(text[max(0, len(text)-4000):])
+}
+
+// Context is one in kubelet's namespace.
+func Context() context.Context {
+	return namespaces.WithNamespace(context.Background(), Namespace)
+}

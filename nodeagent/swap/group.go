@@ -1,0 +1,122 @@
+package swap
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Processes are the PIDs of a container, by its first process: those of its
+// cgroup.
+func Processes(cgroupDir string, pid int) ([]int, error) {
+	proc, cgroups, err := openHost(cgroupDir)
+	if err != nil {
+		return nil, err
+	}
+	defer proc.Close()
+	defer cgroups.Close()
+	read, err := processes(proc, cgroups, pid)
+	if err != nil {
+		return nil, err
+	}
+	return read()
+}
+
+// openHost holds on to the host's /proc and cgroups, for after this thread has
+// changed its namespace.
+func openHost(cgroupDir string) (proc, cgroups *os.File, err error) {
+	if proc, err = os.Open("/proc"); err != nil {
+		return nil, nil, err
+	}
+	if cgroups, err = os.Open(cgroupDir); err != nil {
+		proc.Close()
+		return nil, nil, err
+	}
+	return proc, cgroups, nil
+}
+
+// processes returns a reader of the container's PIDs. An empty cgroup, or one
+// without the first process, would mean that nothing is stopped while
+// everything looks well, so it is refused.
+func processes(proc, cgroups *os.File, first int) (func() ([]int, error), error) {
+	group, err := groupOf(proc, first)
+	if err != nil {
+		return nil, err
+	}
+	read := func() ([]int, error) {
+		text, err := readAt(cgroups, path.Join(group, "cgroup.procs"))
+		if err != nil {
+			return nil, fmt.Errorf("read the processes of the cgroup: %w", err)
+		}
+		return numbers(strings.Fields(string(text))), nil
+	}
+	pids, err := read()
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(pids, first) {
+		return nil, fmt.Errorf("cgroup %s does not hold process %d: it has ended, or %s is not the host's", group, first, cgroups.Name())
+	}
+	return read, nil
+}
+
+// groupOf is a process's cgroup below the cgroup filesystem: in the freezer
+// hierarchy of v1, or the only one of v2.
+func groupOf(proc *os.File, pid int) (string, error) {
+	text, err := readAt(proc, fmt.Sprintf("%d/cgroup", pid))
+	if err != nil {
+		return "", err
+	}
+	v2 := ""
+	for line := range strings.Lines(string(text)) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		switch {
+		case len(fields) < 3:
+		case fields[1] == "freezer":
+			return path.Join("freezer", fields[2]), nil
+		case fields[1] == "":
+			v2 = strings.TrimPrefix(fields[2], "/")
+		}
+	}
+	return v2, nil
+}
+
+func readAt(dir *os.File, name string) ([]byte, error) {
+	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path.Join(dir.Name(), name), Err: err}
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	var b bytes.Buffer
+	_, err = b.ReadFrom(f)
+	return b.Bytes(), err
+}
+
+func numbers(texts []string) []int {
+	out := make([]int, 0, len(texts))
+	for _, text := range texts {
+		if n, err := strconv.Atoi(text); err == nil {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// listNumbers reads a directory of numbers, as /proc has; none when it is gone.
+func listNumbers(dir *os.File, name string) []int {
+	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	names, _ := f.Readdirnames(-1)
+	return numbers(names)
+}
