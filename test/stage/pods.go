@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -118,4 +119,33 @@ func innermostPID(dir string) string {
 		}
 	}
 	return ""
+}
+
+// BackOn waits until the container that took a killed one's place serves a
+// version, and says how long that took from now.
+func (s *Stage) BackOn(ctx context.Context, app string, victim Life, version string, limit time.Duration) (time.Duration, error) {
+	began := time.Now()
+	err := Eventually(ctx, limit, func(ctx context.Context) error {
+		pod, err := s.Kube.CoreV1().Pods(Namespace).Get(ctx, victim.Pod, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		a, err := Ask(pod.Name, pod.Status.PodIP+":7777")
+		if err != nil {
+			return err
+		}
+		if a.Version != version || a.Started.Before(began.Add(-time.Second)) {
+			return fmt.Errorf("pod %s is served by %s, started %s", pod.Name, a.Version, a.Started)
+		}
+		return nil
+	})
+	return time.Since(began), err
+}
+
+// KillContainer kills a container's first process with SIGKILL, as the kernel
+// would. One that is gone already is no error: that is what was wanted.
+func KillContainer(containerID string) {
+	if pid, _, err := initOf(containerID); err == nil {
+		syscall.Kill(pid, syscall.SIGKILL)
+	}
 }

@@ -60,9 +60,9 @@ func (r *Repo) Push(ctx context.Context, message string) error {
 	return nil
 }
 
-// Revert undoes the newest n commits with one `git revert` each, and pushes.
-func (r *Repo) Revert(ctx context.Context, n int) error {
-	if _, err := r.Git(ctx, "revert", "--no-edit", fmt.Sprintf("HEAD~%d..HEAD", n)); err != nil {
+// Revert undoes commits with one `git revert` each, and pushes.
+func (r *Repo) Revert(ctx context.Context, commits string) error {
+	if _, err := r.Git(ctx, "revert", "--no-edit", commits); err != nil {
 		return err
 	}
 	_, err := r.Git(ctx, "push", "-q", "origin", "HEAD:main")

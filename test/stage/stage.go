@@ -12,6 +12,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -75,6 +77,26 @@ func (s *Stage) Kubectl(ctx context.Context, args ...string) (string, error) {
 // Hotpatch runs the CLI for people.
 func (s *Stage) Hotpatch(ctx context.Context, args ...string) (string, error) {
 	return Run(ctx, s.Root, filepath.Join(s.Root, "bin/hotpatch"), args...)
+}
+
+// Get is the document at a URL.
+func Get(ctx context.Context, url string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("GET %s: %s", url, resp.Status)
+	}
+	return string(body), err
 }
 
 // Eventually asks check until it returns nil, and otherwise ends with its last

@@ -1,0 +1,145 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/test/stage"
+)
+
+// The story of the first seed: five of eight, then all, then back, and nobody
+// playing notices anything but the new version.
+func TestReleaseUnderPlayers(t *testing.T) {
+	s := open(t)
+	before, crowd := s.lives(), s.gather()
+
+	s.edit(images, "newTag: v1", "newTag: v2")
+	s.edit(policy, "partition: 0", "partition: 3")
+	s.push("Release v2 to five servers")
+	s.settled("game-server", api.PhasePaused, 5, 8)
+
+	s.edit(policy, "partition: 3", "partition: 0")
+	s.push("Release v2 to all")
+	s.settled("game-server", api.PhaseComplete, 8, 8)
+	s.must(stage.SameLives(before, s.lives()))
+	if got := s.versions(crowd); got["v2"] != 32 || len(got) != 1 {
+		t.Errorf("connections opened before are served by %v, want 32 by v2", got)
+	}
+	report := crowd.Report()
+	t.Logf("%d plays, longest answer %s", report.Plays, report.Longest)
+}
+
+func TestPartitionHoldsThreeBack(t *testing.T) {
+	s := open(t)
+	crowd := s.gather()
+	s.edit(images, "newTag: v1", "newTag: v2")
+	s.edit(policy, "partition: 0", `partition: "37%"`)
+	s.push("Release v2 to some servers, by percent")
+	s.settled("game-server", api.PhasePaused, 5, 8)
+	if got := s.versions(crowd); got["v2"] != 20 || got["v1"] != 12 {
+		t.Errorf("connections are served by %v, want 20 by v2 and 12 by v1", got)
+	}
+	pods, err := on.Pods(s.ctx, "game-server")
+	s.must(err)
+	for i, pod := range pods {
+		o, err := stage.Observed(pod)
+		s.must(err)
+		if patched := o.Containers[0].State == api.StateReloaded; patched != (i < 5) {
+			t.Errorf("pod %s, number %d by name: observed %s", pod.Name, i, o.Containers[0].State)
+		}
+	}
+	s.edit(policy, `partition: "37%"`, "partition: 8")
+	s.push("Take it back from all")
+	s.settled("game-server", api.PhasePaused, 0, 8)
+}
+
+func TestRevertIsTheRollback(t *testing.T) {
+	s := open(t)
+	before := s.lives()
+	s.edit(images, "newTag: v1", "newTag: v2")
+	s.push("Release v2")
+	s.settled("game-server", api.PhaseComplete, 8, 8)
+	crowd := s.gather()
+	s.must(s.repo.Revert(s.ctx, "HEAD"))
+	s.settled("game-server", api.PhaseComplete, 8, 8)
+	s.must(stage.SameLives(before, s.lives()))
+	if got := s.versions(crowd); got["v1"] != 32 {
+		t.Errorf("connections are served by %v, want 32 by v1", got)
+	}
+	pods, err := on.Pods(s.ctx, "game-server")
+	s.must(err)
+	for _, pod := range pods {
+		if o, err := stage.Observed(pod); err != nil || o.Containers[0].State != api.StateRestored {
+			t.Errorf("pod %s: observed %+v, %v; want it on its own root", pod.Name, o, err)
+		}
+	}
+}
+
+// A container that dies comes back from pod.spec's image; the agent patches it
+// again, without anyone asking.
+func TestKilledContainerComesBackPatched(t *testing.T) {
+	s := open(t)
+	s.edit(images, "newTag: v1", "newTag: v2")
+	s.push("Release v2")
+	s.settled("game-server", api.PhaseComplete, 8, 8)
+	victim := s.lives()[0]
+	s.must(syscall.Kill(victim.HostPID, syscall.SIGKILL))
+	took, err := on.BackOn(s.ctx, "game-server", victim, "v2", limit)
+	s.must(err)
+	t.Logf("back on v2 %s after the kill", took.Round(time.Millisecond))
+	s.settled("game-server", api.PhaseComplete, 8, 8)
+}
+
+// The story of the second seed: a file of the repository reaches both pods.
+func TestFileReachesNginx(t *testing.T) {
+	s := open(t)
+	next, err := os.ReadFile(filepath.Join(on.Root, "examples/hot-update/next/index.html"))
+	s.must(err)
+	s.must(os.WriteFile(filepath.Join(s.repo.Dir, page), next, 0o644))
+	s.edit(filing, "version: v1", "version: v2")
+	s.push("2048 v2")
+	s.settled("game-2048", api.PhaseComplete, 2, 2)
+	pods, err := on.Pods(s.ctx, "hot-update-gs")
+	s.must(err)
+	for _, pod := range pods {
+		if got, err := stage.Get(s.ctx, "http://"+pod.Status.PodIP+"/"); err != nil || got != string(next) {
+			t.Errorf("pod %s serves %d bytes that are not the new page, %v", pod.Name, len(got), err)
+		}
+		for _, c := range pod.Status.ContainerStatuses {
+			if c.RestartCount != 0 {
+				t.Errorf("container %s of pod %s restarted %d times", c.Name, pod.Name, c.RestartCount)
+			}
+		}
+	}
+}
+
+// The seed's curl line, as printed there, against a pod with the seed's config.
+func TestSeedsCurlLine(t *testing.T) {
+	s := open(t)
+	pods, err := on.Pods(s.ctx, "hot-update-gs")
+	s.must(err)
+	upstream := s.serve("/v2/index.html", "by hand")
+	out, err := stage.Run(s.ctx, "", "curl", "-sS", "-k", "-X", "POST", "-d", "version=v3&url="+upstream, "http://"+pods[0].Status.PodIP+":5000/hot-update")
+	s.must(err)
+	if out != "File downloaded and update successfully" {
+		t.Errorf("the sidecar answers %q", out)
+	}
+	if got, err := stage.Get(s.ctx, "http://"+pods[0].Status.PodIP+"/"); err != nil || got != "by hand" {
+		t.Errorf("nginx serves %q, %v", got, err)
+	}
+	pods, err = on.Pods(s.ctx, "hot-update-gs")
+	s.must(err)
+	if got := pods[0].Annotations["sidecar.vke.volcengine.com/hot-update-result"]; got != "v3: Update success" {
+		t.Errorf("annotation %q", got)
+	}
+	result, err := on.Kubectl(s.ctx, "-n", "kube-system", "get", "configmap", "sidecar-result", "-o", "yaml")
+	s.must(err)
+	if !strings.Contains(result, "default-"+pods[0].Name) || !strings.Contains(result, "v3: "+upstream) {
+		t.Errorf("ConfigMap:\n%s", result)
+	}
+}

@@ -1,0 +1,205 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/test/stage"
+)
+
+// A file that is no YAML, and one with an unknown field: the other HotPatch goes
+// on, the last good state stays, the record names file and field.
+func TestBadYAMLStopsOnlyItself(t *testing.T) {
+	s := open(t)
+	before := s.lives()
+	s.edit(policy, "rollout:", "rolout:")
+	next := "<html>while the other is broken</html>\n"
+	s.must(os.WriteFile(s.repo.Dir+"/"+page, []byte(next), 0o644))
+	s.edit(filing, "version: v1", "version: v2")
+	s.push("A typo")
+	s.settled("game-2048", api.PhaseComplete, 2, 2)
+	s.says("game-server", policy, "spec.rolout", "stays in force")
+
+	s.edit(policy, "  rolout:", "  rollout: [")
+	s.push("Worse")
+	s.says("game-server", policy, "line ")
+	s.must(stage.SameLives(before, s.lives()))
+}
+
+func TestUnknownImageChangesNothing(t *testing.T) {
+	s := open(t)
+	before := s.lives()
+	s.edit(images, "newTag: v1", "newTag: v99")
+	s.push("An image that nobody built")
+	s.says("game-server", "game-server:v99")
+	s.must(stage.SameLives(before, s.lives()))
+	pods, err := on.Pods(s.ctx, "game-server")
+	s.must(err)
+	for _, pod := range pods {
+		if o, err := stage.Observed(pod); err != nil || o.Containers[0].State != api.StateRestored {
+			t.Errorf("pod %s was touched: %+v, %v", pod.Name, o, err)
+		}
+	}
+}
+
+func TestTwoPushesEndAtTheNewest(t *testing.T) {
+	s := open(t)
+	before, crowd := s.lives(), s.gather()
+	s.edit(images, "newTag: v1", "newTag: v2")
+	s.push("v2")
+	s.edit(images, "newTag: v2", "newTag: v3")
+	s.push("v3, at once")
+	s.settled("game-server", api.PhaseComplete, 8, 8)
+	s.must(stage.SameLives(before, s.lives()))
+	if got := s.versions(crowd); got["v3"] != 32 {
+		t.Errorf("connections are served by %v, want 32 by v3", got)
+	}
+}
+
+// The reconciler dies while pods are changing: another one goes on, and no
+// server is told to reload twice.
+func TestReconcilerKilledMidRollout(t *testing.T) {
+	s := open(t)
+	crowd := s.gather()
+	generations := s.generations()
+	s.edit(images, "newTag: v1", "newTag: v2")
+	s.edit(policy, "maxConcurrent: 25%", "maxConcurrent: 1")
+	s.push("v2, one by one")
+	s.must(stage.Eventually(s.ctx, limit, s.someButNotAll))
+	_, err := on.Kubectl(s.ctx, "-n", stage.System, "delete", "pod", "-l", "app.kubernetes.io/name=hotpatch-reconciler", "--grace-period=0", "--force")
+	s.must(err)
+	s.settled("game-server", api.PhaseComplete, 8, 8)
+	if got := s.versions(crowd); got["v2"] != 32 {
+		t.Errorf("connections are served by %v, want 32 by v2", got)
+	}
+	for pod, was := range generations {
+		if now := s.generations()[pod]; now != was+1 {
+			t.Errorf("pod %s reloaded %d times, want once", pod, now-was)
+		}
+	}
+}
+
+// The agent dies in the middle of swaps; the next one finishes what it finds.
+func TestAgentKilledMidSwap(t *testing.T) {
+	s := open(t)
+	before, crowd := s.lives(), s.gather()
+	s.edit(images, "newTag: v1", "newTag: v2")
+	s.push("v2 while agents die")
+	end := time.Now().Add(6 * time.Second)
+	for time.Now().Before(end) {
+		s.killAgents()
+		time.Sleep(700 * time.Millisecond)
+	}
+	s.settled("game-server", api.PhaseComplete, 8, 8)
+	s.must(stage.SameLives(before, s.lives()))
+	if got := s.versions(crowd); got["v2"] != 32 {
+		t.Errorf("connections are served by %v, want 32 by v2", got)
+	}
+	for _, life := range s.lives() { // exec's view is init's
+		out, err := on.Kubectl(s.ctx, "exec", life.Pod, "--", "/game/server", "--version")
+		if err != nil || !strings.Contains(out, "v2") {
+			t.Errorf("exec in %s runs %q, %v; want v2", life.Pod, out, err)
+		}
+	}
+}
+
+// Someone else commits to the status branch, and even rewrites it: their file
+// stays, and our results land on top.
+func TestStatusBranchMovedByOthers(t *testing.T) {
+	s := open(t)
+	_, err := s.repo.Git(s.ctx, "fetch", "-q", "origin")
+	s.must(err)
+	for _, args := range [][]string{
+		{"checkout", "-q", "-B", "other", "origin/hotpatch-status"},
+		{"commit", "-q", "--allow-empty", "-m", "A note of ours"},
+	} {
+		_, err := s.repo.Git(s.ctx, args...)
+		s.must(err)
+	}
+	s.must(os.WriteFile(s.repo.Dir+"/NOTES.md", []byte("ours\n"), 0o644))
+	for _, args := range [][]string{
+		{"add", "NOTES.md"}, {"commit", "-q", "-m", "Notes"}, {"push", "-q", "origin", "HEAD:hotpatch-status"}, {"checkout", "-q", "main"},
+	} {
+		_, err := s.repo.Git(s.ctx, args...)
+		s.must(err)
+	}
+	s.edit(images, "newTag: v1", "newTag: v2")
+	s.push("v2 on top of notes")
+	s.settled("game-server", api.PhaseComplete, 8, 8)
+	if out, err := s.repo.Git(s.ctx, "show", "origin/hotpatch-status:NOTES.md"); err != nil || out != "ours" {
+		t.Errorf("the others' file is %q, %v", out, err)
+	}
+}
+
+// says waits until the record is Degraded with all these words.
+func (s *scene) says(name string, words ...string) {
+	s.Helper()
+	s.must(on.Settled(s.ctx, s.repo, name, limit, func(v stage.StatusView) error {
+		for _, word := range words {
+			if v.Phase != api.PhaseDegraded || !strings.Contains(v.Message, word) {
+				return fmt.Errorf("the record says %s: %q; want Degraded with %q", v.Phase, v.Message, word)
+			}
+		}
+		return nil
+	}))
+}
+
+func (s *scene) someButNotAll(ctx context.Context) error {
+	status, err := s.repo.Status(ctx, "game-server")
+	if err != nil {
+		return err
+	}
+	if status.Images["main"] == "" || !strings.HasSuffix(status.Images["main"], ":v2") || status.Counts.Updated == 0 {
+		return fmt.Errorf("%d pods on %v", status.Counts.Updated, status.Images)
+	}
+	return nil
+}
+
+// generations is how often each server has become a new program, by pod.
+func (s *scene) generations() map[string]int {
+	s.Helper()
+	pods, err := on.Pods(s.ctx, "game-server")
+	s.must(err)
+	out := map[string]int{}
+	for _, pod := range pods {
+		a, err := stage.Ask(pod.Name, pod.Status.PodIP+":7777")
+		s.must(err)
+		out[pod.Name] = a.Generation
+	}
+	return out
+}
+
+func (s *scene) killAgents() {
+	s.Helper()
+	list, err := on.Kube.CoreV1().Pods(stage.System).List(s.ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=hotpatch-agent"})
+	s.must(err)
+	for _, pod := range list.Items {
+		for _, c := range pod.Status.ContainerStatuses {
+			if c.State.Running != nil {
+				stage.KillContainer(c.ContainerID)
+			}
+		}
+	}
+}
+
+// serve serves one document on the nodes' own address, where pods reach it.
+func (s *scene) serve(path, content string) (url string) {
+	s.Helper()
+	listener, err := net.Listen("tcp", "10.246.0.1:0")
+	s.must(err)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, content) })
+	server := &http.Server{Handler: mux}
+	go server.Serve(listener)
+	s.Cleanup(func() { server.Close() })
+	return "http://" + listener.Addr().String() + path
+}

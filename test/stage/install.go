@@ -1,0 +1,120 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Install has Hotpatch, the examples' workloads, the Git server and its
+// repository on the stage. What is there already stays.
+func (s *Stage) Install(ctx context.Context, say func(string)) error {
+	for _, step := range []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"Hotpatch installed: kubectl apply -k manifests/overlays/box", s.apply("manifests/overlays/box")},
+		{"the examples' workloads started", s.apply("examples/hot-patch/deploy", "examples/hot-update/deploy")},
+		{"Git server started, examples pushed to " + RepoURL, s.publish},
+		{"reconciler and agent ready", s.systemReady},
+		{"8 game servers and 2 nginx pods ready", s.examplesReady},
+	} {
+		if err := step.do(ctx); err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
+		say(step.name)
+	}
+	return nil
+}
+
+func (s *Stage) apply(dirs ...string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		for _, dir := range dirs {
+			if _, err := s.Kubectl(ctx, "apply", "-k", filepath.Join(s.Root, dir)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// publish starts the Git server and pushes both examples as one repository.
+func (s *Stage) publish(ctx context.Context) error {
+	service, err := s.Kube.CoreV1().Services(System).Get(ctx, "hotpatch-reconciler", metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	if err := s.StartGit(ctx, fmt.Sprintf("http://%s:%d/trigger", service.Spec.ClusterIP, service.Spec.Ports[0].Port)); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "games")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	repo, err := Clone(ctx, RepoURL, dir)
+	if err != nil {
+		return err
+	}
+	return s.Examples(ctx, repo)
+}
+
+// Examples has the repository hold the examples as they are, whatever was
+// pushed to it before.
+func (s *Stage) Examples(ctx context.Context, repo *Repo) error {
+	for _, example := range []string{"hot-patch", "hot-update"} {
+		to := filepath.Join(repo.Dir, example)
+		if err := errors.Join(os.RemoveAll(to), os.CopyFS(to, os.DirFS(filepath.Join(s.Root, "examples", example)))); err != nil {
+			return err
+		}
+	}
+	if out, err := repo.Git(ctx, "status", "--porcelain"); err != nil || out == "" {
+		return err
+	}
+	return repo.Push(ctx, "The games as they run today")
+}
+
+func (s *Stage) systemReady(ctx context.Context) error {
+	for _, what := range []string{"deployment/hotpatch-reconciler", "daemonset/hotpatch-agent"} {
+		if _, err := s.Kubectl(ctx, "-n", System, "rollout", "status", what, "--timeout=120s"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Stage) examplesReady(ctx context.Context) error {
+	for _, deployment := range []string{"game-server", "hot-update-gs"} {
+		if _, err := s.Kubectl(ctx, "-n", Namespace, "rollout", "status", "deployment/"+deployment, "--timeout=120s"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Clear takes everything off the stage but the cluster.
+func (s *Stage) Clear(ctx context.Context) error {
+	for _, dir := range []string{"examples/hot-update/deploy", "examples/hot-patch/deploy", "manifests/overlays/box"} {
+		if _, err := s.Kubectl(ctx, "delete", "--ignore-not-found", "--wait", "--timeout=60s", "-k", filepath.Join(s.Root, dir)); err != nil {
+			return err
+		}
+	}
+	return s.StopGit()
+}
+
+// Settled waits until the record of a HotPatch says that a commit has come as
+// far as it is to come, and returns the record.
+func (s *Stage) Settled(ctx context.Context, r *Repo, name string, limit time.Duration, want func(StatusView) error) error {
+	return Eventually(ctx, limit, func(ctx context.Context) error {
+		status, err := r.Status(ctx, name)
+		if err != nil {
+			return err
+		}
+		return want(StatusView{status})
+	})
+}
