@@ -17,7 +17,7 @@ func Make(in Input) Plan {
 	p.Actions = w.actions()
 	p.Rows, p.Failures = w.rows()
 	p.Phase, p.Message = w.phase(p.Actions)
-	p.Reached = p.Counts.Updated == p.Counts.Total && len(p.Failures) == 0
+	p.Reached = w.complete(p.Counts) && len(p.Failures) == 0
 	return p
 }
 
@@ -92,11 +92,8 @@ func (w *world) given(p Pod) bool {
 // actions are what to do now: what must go back goes back before anything goes
 // on, and never both at once.
 func (w *world) actions() []Action {
-	if back := w.returning(); len(back) > 0 {
+	if back, wait := w.returning(); wait {
 		return back
-	}
-	if slices.ContainsFunc(w.held, func(p Pod) bool { return p.Observed.Revision == w.in.Revision.ID && !p.on(w.stable) }) {
-		return nil // on their way back
 	}
 	var next []Pod
 	for _, p := range w.chosen {
@@ -128,30 +125,54 @@ func (w *world) why(p Pod) string {
 	return "by name"
 }
 
-// returning are held pods that were given the revision, the last first, and
-// those that were never given the stable one.
-func (w *world) returning() []Action {
-	var back, fresh []Pod
-	for i := len(w.held) - 1; i >= 0; i-- {
-		p := w.held[i]
+// returning takes held pods back, and tells whether others wait for that: those
+// that were given the revision first, then those that strayed.
+func (w *world) returning() (actions []Action, wait bool) {
+	given, strayed := w.astray()
+	if len(given) > 0 {
+		return w.start(given, w.stable, func(Pod) string {
+			return fmt.Sprintf("the partition %s keeps %d of %d pods back", w.in.Rollout.Partition, len(w.held), len(w.pods))
+		}), true
+	}
+	actions = w.start(strayed, w.stable, func(Pod) string { return "a held pod belongs on the stable revision" })
+	return actions, len(actions) > 0 || slices.ContainsFunc(w.held, w.onItsWay)
+}
+
+// astray are held pods that were given the revision, or belong on the stable
+// one for another reason, the last first.
+func (w *world) astray() (given, strayed []Pod) {
+	for _, p := range slices.Backward(w.held) {
 		switch {
-		case w.given(p) && p.Desired.Revision != "":
-			back = append(back, p)
-		case w.in.Stable != nil && p.Desired.Revision != w.stable.ID && !p.on(w.stable) && p.running(w.stable):
-			fresh = append(fresh, p)
+		case p.Desired.Revision == w.in.Revision.ID:
+			given = append(given, p)
+		case w.strayed(p):
+			strayed = append(strayed, p)
 		}
 	}
-	actions := w.start(back, w.stable, func(Pod) string {
-		return fmt.Sprintf("the partition %s keeps %d of %d pods back", w.in.Rollout.Partition, len(w.held), len(w.pods))
-	})
-	if len(back) > 0 {
-		return actions
+	return given, strayed
+}
+
+// strayed: the pod was asked for an older revision that did not reach every
+// pod, or is new. Where there is no stable revision, a pod that nobody touched
+// is on its own images.
+func (w *world) strayed(p Pod) bool {
+	switch {
+	case p.Desired.Revision == w.stable.ID || !p.running(w.stable):
+		return false
+	case p.Desired.Revision != "":
+		return true
 	}
-	return w.start(fresh, w.stable, func(Pod) string { return "a held pod belongs on the stable revision" })
+	return (w.in.Stable != nil || p.Observed.Revision != "") && !p.on(w.stable)
+}
+
+// onItsWay: told to go back, but its agent did not begin yet.
+func (w *world) onItsWay(p Pod) bool {
+	return p.Desired.Revision == w.stable.ID && p.Observed.Revision == w.in.Revision.ID && !p.on(w.stable)
 }
 
 // start applies a revision to as many of the pods as may change at once. A pod
 // that failed keeps its place among them, so that a bad revision stops there.
+// Whatever it is asked for next needs no other place: nothing else could mend it.
 func (w *world) start(pods []Pod, to Revision, reason func(Pod) string) []Action {
 	changing, unavailable := w.changing()
 	total := len(w.pods)
@@ -159,12 +180,14 @@ func (w *world) start(pods []Pod, to Revision, reason func(Pod) string) []Action
 	mayLack := max(1, w.in.Rollout.MaxUnavailable.OfRoundedDown(total))
 	var actions []Action
 	for _, p := range pods {
-		if changing >= atOnce || p.Ready && unavailable >= mayLack {
-			break
-		}
-		changing++
-		if p.Ready {
-			unavailable++
+		if !w.busy(p) {
+			if changing >= atOnce || p.Ready && unavailable >= mayLack {
+				continue
+			}
+			changing++
+			if p.Ready {
+				unavailable++
+			}
 		}
 		actions = append(actions, Action{Kind: Apply, Pod: p.Name, UID: p.UID, Revision: to, Reason: reason(p)})
 	}
@@ -186,12 +209,15 @@ func (w *world) changing() (changing, unavailable int) {
 	return changing, unavailable
 }
 
+// busy: asked for something and not there, be it by a revision before this one.
 func (w *world) busy(p Pod) bool {
 	switch p.Desired.Revision {
+	case "":
+		return false
 	case w.in.Revision.ID:
 		return !p.on(w.in.Revision)
 	case w.stable.ID:
 		return !p.on(w.stable)
 	}
-	return false
+	return !p.on(Revision{ID: p.Desired.Revision, Containers: p.Desired.Containers, Files: p.Desired.Files})
 }

@@ -87,5 +87,5 @@ func (p Pod) failure() string {
 			}
 		}
 	}
-	return p.SidecarError
+	return ""
 }

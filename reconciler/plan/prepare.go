@@ -80,9 +80,17 @@ func (w *world) unprepared() string {
 		}
 		for _, image := range w.images() {
 			if is := p.prepared(image); is.State == api.StateFailed {
-				return fmt.Sprintf("node %s: %s; nothing was changed", p.Node, is.Message)
+				return fmt.Sprintf("node %s: %s; %s", p.Node, is.Message, w.soFar())
 			}
 		}
 	}
 	return ""
+}
+
+// soFar: a node may also come, and fail, in the middle of a rollout.
+func (w *world) soFar() string {
+	if slices.ContainsFunc(w.pods, w.given) {
+		return "nothing more is changed"
+	}
+	return "nothing was changed"
 }

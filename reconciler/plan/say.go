@@ -42,7 +42,7 @@ func (w *world) rows() (rows, failures []api.PodRow) {
 }
 
 func (w *world) row(p Pod) api.PodRow {
-	row := api.PodRow{Name: p.Name, Node: p.Node, Ready: p.Ready, Revision: p.Observed.Revision, Message: p.failure()}
+	row := api.PodRow{Name: p.Name, Node: p.Node, Ready: p.Ready, Revision: p.Observed.Revision, Message: w.failure(p)}
 	switch {
 	case row.Message != "":
 		row.State = string(api.StateFailed)
@@ -50,7 +50,7 @@ func (w *world) row(p Pod) api.PodRow {
 		row.State, row.Revision = p.state(), w.in.Revision.ID
 	case p.Desired.Revision == w.in.Revision.ID:
 		row.State = "Changing"
-	case slices.ContainsFunc(w.chosen, func(c Pod) bool { return c.UID == p.UID && c.Name == p.Name }):
+	case w.chose(p):
 		row.State = "Waiting"
 	case p.Desired.Revision == w.stable.ID && !p.on(w.stable):
 		row.State = "Returning"
@@ -58,6 +58,26 @@ func (w *world) row(p Pod) api.PodRow {
 		row.State = "Held"
 	}
 	return row
+}
+
+// failure of a pod. Its sidecar refuses before the pod is asked for anything,
+// and its last answer means nothing once the pod is where it should be.
+func (w *world) failure(p Pod) string {
+	if failure := p.failure(); failure != "" || p.SidecarError == "" || w.settled(p) {
+		return failure
+	}
+	return p.SidecarError
+}
+
+func (w *world) settled(p Pod) bool {
+	if w.chose(p) {
+		return p.on(w.in.Revision)
+	}
+	return p.Desired.Revision != w.in.Revision.ID && !w.strayed(p)
+}
+
+func (w *world) chose(p Pod) bool {
+	return slices.ContainsFunc(w.chosen, func(c Pod) bool { return c.UID == p.UID && c.Name == p.Name })
 }
 
 // state of a pod that is where it should be, in one word.
@@ -75,11 +95,11 @@ func (w *world) phase(actions []Action) (api.Phase, string) {
 	}
 	c := w.counts()
 	switch {
-	case c.Updated == c.Total:
+	case w.complete(c):
 		return api.PhaseComplete, ""
-	case len(actions) == 0 && c.Updated >= c.Desired && c.Updated > 0 && len(w.held) > 0 && !slices.ContainsFunc(w.pods, w.busy):
-		return api.PhasePaused, fmt.Sprintf("the partition %s keeps %d pods on the stable revision", w.in.Rollout.Partition, len(w.held))
-	case c.Desired == 0 && len(actions) == 0 && !slices.ContainsFunc(w.pods, w.busy):
+	case c.Updated >= c.Desired && c.Updated > 0 && len(w.held) > 0 && w.resting(actions):
+		return api.PhasePaused, fmt.Sprintf("the partition %s keeps %d of %d pods on the stable revision", w.in.Rollout.Partition, len(w.held), len(w.pods))
+	case c.Desired == 0 && w.resting(actions):
 		return api.PhasePaused, fmt.Sprintf("the partition %s keeps every pod on the stable revision", w.in.Rollout.Partition)
 	case slices.ContainsFunc(actions, func(a Action) bool { return a.Kind == Prepare }):
 		return api.PhaseProgressing, "images are pulled ahead"
@@ -87,10 +107,23 @@ func (w *world) phase(actions []Action) (api.Phase, string) {
 	return api.PhaseProgressing, ""
 }
 
+// complete: every pod is on the revision, and should be. Otherwise the end of
+// held pods would make of an unfinished revision the stable one.
+func (w *world) complete(c api.Counts) bool {
+	return c.Updated == c.Total && len(w.held) == 0
+}
+
+// resting: nothing is to be done, is being done, or waits for its turn to go
+// back.
+func (w *world) resting(actions []Action) bool {
+	given, strayed := w.astray()
+	return len(actions)+len(given)+len(strayed) == 0 && !slices.ContainsFunc(w.pods, w.busy)
+}
+
 // trouble is the first failure, in the order of the pods.
 func (w *world) trouble() string {
 	for _, p := range w.pods {
-		if failure := p.failure(); failure != "" {
+		if failure := w.failure(p); failure != "" {
 			return fmt.Sprintf("pod %s: %s", p.Name, failure)
 		}
 	}

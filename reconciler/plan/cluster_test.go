@@ -1,0 +1,207 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"hotpatch.dev/hotpatch/api"
+)
+
+// cluster is a dumb one to play plans on: whatever is asked of a pod is there
+// after its agent's next work, unless a fault was put in the way.
+type cluster struct {
+	revision Revision
+	stable   *Revision
+	rollout  api.Rollout
+	pods     []*simPod
+	unknown  map[string]bool // images that no registry has
+	pulled   map[string]bool // "node image"
+	started  int             // containers, so far
+}
+
+// simPod is a pod with what is true of it, in plain fields that no plan reads.
+type simPod struct {
+	Pod
+	// at is the revision that the pod is on and was seen on by its agent and
+	// its sidecar; "" for none, as of a pod that nobody touched.
+	at string
+	// fail is what goes wrong whenever the agent swaps, refuse what the
+	// sidecar answers; "" for nothing.
+	fail, refuse string
+}
+
+func newCluster() *cluster {
+	var h api.HotPatch
+	h.Default()
+	return &cluster{rollout: h.Spec.Rollout, unknown: map[string]bool{}, pulled: map[string]bool{}}
+}
+
+func (c *cluster) input() Input {
+	in := Input{HotPatch: "game", Target: "Deployment game", Revision: c.revision, Stable: c.stable, Rollout: c.rollout}
+	for _, p := range c.pods {
+		in.Pods = append(in.Pods, p.Pod)
+	}
+	return in
+}
+
+// add has a pod appear; without a node it waits to be scheduled.
+func (c *cluster) add(name, node string, ordinal int) *simPod {
+	p := &simPod{Pod: Pod{Name: name, UID: fmt.Sprintf("uid-%d-%s", c.started, name), Ordinal: ordinal}}
+	c.pods = append(c.pods, p)
+	if node != "" {
+		c.schedule(p, node)
+	}
+	return p
+}
+
+func (c *cluster) schedule(p *simPod, node string) {
+	p.Node, p.Ready = node, true
+	c.restart(p)
+}
+
+// restart gives a pod's container a new root, that of its own image.
+func (c *cluster) restart(p *simPod) {
+	c.started++
+	p.ContainerIDs = map[string]string{"main": fmt.Sprintf("containerd://%d", c.started)}
+	if len(p.Observed.Containers) > 0 {
+		p.at = ""
+	}
+}
+
+// crash ends a pod's container; the next one is not there yet.
+func (c *cluster) crash(p *simPod) {
+	c.restart(p)
+	p.Ready, p.ContainerIDs = false, map[string]string{}
+}
+
+// remove has the pods that are gone disappear.
+func (c *cluster) remove() {
+	c.pods = slices.DeleteFunc(c.pods, func(p *simPod) bool { return p.Gone })
+}
+
+func (c *cluster) alive() []*simPod {
+	return slices.DeleteFunc(slices.Clone(c.pods), func(p *simPod) bool { return p.Gone })
+}
+
+// act does what a plan says, as the reconciler does, and remembers a revision
+// that was reached.
+func (c *cluster) act(plan Plan) {
+	for _, a := range plan.Actions {
+		p := c.byUID(a.UID)
+		if a.Kind == Prepare {
+			p.Prepare = api.Prepare{Revision: a.Revision.ID, Images: images(a.Revision)}
+			continue
+		}
+		if p.SidecarError = p.update(a.Revision); p.SidecarError == "" {
+			p.Prepare = api.Prepare{}
+			p.Desired = api.Desired{HotPatch: "game", Revision: a.Revision.ID, Containers: a.Revision.Containers, Files: a.Revision.Files}
+		}
+	}
+	if plan.Reached {
+		reached := c.revision
+		c.stable = &reached
+	}
+}
+
+func (c *cluster) byUID(uid string) *simPod {
+	return c.pods[slices.IndexFunc(c.pods, func(p *simPod) bool { return p.UID == uid })]
+}
+
+// update has the sidecar put the files of a revision in place, and returns why
+// it did not.
+func (p *simPod) update(r Revision) string {
+	for _, f := range r.Files {
+		if p.hasFile(f) {
+			continue
+		}
+		if p.refuse != "" {
+			return p.refuse
+		}
+		p.Files.Files = []api.ObservedFile{{Path: f.Path, Version: f.Version, SHA256: f.SHA256, State: api.FileUpdated}}
+		p.at = ""
+		if len(r.Containers) == 0 {
+			p.at = r.ID
+		}
+	}
+	return ""
+}
+
+// work has a pod's agent do all that is asked of it, and say what it saw.
+func (c *cluster) work(p *simPod) {
+	if p.Node == "" || p.Gone {
+		return
+	}
+	p.Observed.Prepared = nil
+	for _, image := range p.Prepare.Images {
+		p.Observed.Prepared = append(p.Observed.Prepared, c.pull(p.Node, image))
+	}
+	if p.Desired.Revision == "" {
+		return
+	}
+	p.Observed.Revision, p.Observed.Containers = p.Desired.Revision, nil
+	for _, want := range p.Desired.Containers {
+		p.Observed.Containers = append(p.Observed.Containers, c.swap(p, want))
+	}
+}
+
+func (c *cluster) pull(node, image string) api.PreparedImage {
+	if c.unknown[image] {
+		return api.PreparedImage{Image: image, State: api.StateFailed, Message: image + ": not found"}
+	}
+	c.pulled[node+" "+image] = true
+	return api.PreparedImage{Image: image, State: api.StateReady}
+}
+
+func (c *cluster) swap(p *simPod, want api.DesiredContainer) api.ObservedContainer {
+	is := api.ObservedContainer{Name: want.Name, ContainerID: p.ContainerIDs[want.Name], Image: want.Image, State: api.StatePatched}
+	there := p.at == p.Desired.Revision
+	p.at = p.Desired.Revision
+	switch {
+	case p.fail != "" && !there:
+		is.State, is.Message, p.at = api.StateFailed, p.fail, ""
+	case is.ContainerID == "":
+		is.State, is.Message, p.at = api.StateFailed, "does not run", ""
+	case want.Image == "":
+		is.State, is.Image = api.StateRestored, "game:own"
+	case want.Reload != nil:
+		is.State = api.StateReloaded
+	}
+	return is
+}
+
+// shape is what the revisions of a scenario are made of.
+type shape struct{ image, files bool }
+
+// revision is one named like its version, so that people can read it.
+func (s shape) revision(version string) Revision {
+	r := Revision{ID: version}
+	if s.image {
+		r.Containers = []api.DesiredContainer{{Name: "main", Image: "game:" + version}}
+	}
+	if s.files {
+		r.Files = []api.DesiredFile{{Path: "map.json", Version: version, SHA256: "sha-" + version}}
+	}
+	return r
+}
+
+func images(r Revision) (images []string) {
+	for _, c := range r.Containers {
+		if c.Image != "" {
+			images = append(images, c.Image)
+		}
+	}
+	return images
+}
+
+// settle has every pod on a revision that was reached before the story begins.
+func (c *cluster) settle(r Revision) {
+	c.stable = &r
+	plan := Plan{}
+	for _, p := range c.pods {
+		plan.Actions = append(plan.Actions, Action{Kind: Apply, UID: p.UID, Revision: r})
+	}
+	c.act(plan)
+	for _, p := range c.pods {
+		c.work(p)
+	}
+}

@@ -1,0 +1,171 @@
+package plan
+
+import (
+	"fmt"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"hotpatch.dev/hotpatch/api"
+)
+
+// TestAnyHistory has everything happen to a cluster in any order, while plans
+// are made and partly done. Every plan on the way keeps the rules, and when
+// nothing happens any more the pods come to be as they should.
+func TestAnyHistory(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := newHistory(t)
+		t.Repeat(map[string]func(*rapid.T){
+			"":                     h.timePasses,
+			"the plan is done":     func(t *rapid.T) { h.act(h.plan(t)) },
+			"an agent works":       func(t *rapid.T) { h.work(h.any(t)) },
+			"all agents work":      func(*rapid.T) { h.workAll() },
+			"a pod appears":        h.appear,
+			"a pod is scheduled":   func(t *rapid.T) { h.place(h.any(t), h.node(t)) },
+			"a pod is deleted":     func(t *rapid.T) { h.any(t).Gone = true },
+			"the deleted are gone": func(*rapid.T) { h.remove() },
+			"readiness changes":    func(t *rapid.T) { p := h.any(t); p.Ready = p.Node != "" && !p.Ready },
+			"priority changes":     func(t *rapid.T) { h.any(t).Priority = rapid.IntRange(-1, 1).Draw(t, "priority") },
+			"a container restarts": func(t *rapid.T) { h.onNode(h.any(t), h.restart) },
+			"a container crashes":  func(t *rapid.T) { h.onNode(h.any(t), h.crash) },
+			"an agent fails once":  func(t *rapid.T) { h.failOnce(h.any(t)) },
+			"a sidecar refuses":    func(t *rapid.T) { h.any(t).refuse = "no" },
+			"a sidecar is well":    func(t *rapid.T) { h.any(t).refuse = "" },
+			"a wish is lost":       func(t *rapid.T) { h.any(t).Desired = api.Desired{} },
+			"an image disappears":  func(*rapid.T) { h.unknown[imageOf(h.revision)] = true },
+			"images are there":     func(*rapid.T) { clear(h.unknown) },
+			"the rollout changes":  func(t *rapid.T) { h.rollout = anyRollout(t) },
+			"a push":               h.push,
+		})
+		h.converge(t)
+	})
+}
+
+// history is a cluster to which things happen.
+type history struct {
+	*cluster
+	shape shape
+}
+
+func newHistory(t *rapid.T) *history {
+	h := &history{newCluster(), rapid.SampledFrom([]shape{{image: true}, {files: true}, {image: true, files: true}}).Draw(t, "shape")}
+	h.rollout = anyRollout(t)
+	h.push(t)
+	for range rapid.IntRange(0, 9).Draw(t, "pods") {
+		h.appear(t)
+	}
+	// Without a stable revision nobody can take back files that came alone:
+	// nobody knows what they were.
+	if !h.shape.image || rapid.Bool().Draw(t, "has stable") {
+		h.settle(h.shape.revision("v1"))
+	}
+	return h
+}
+
+// timePasses before the next event: plans are done, and some or all agents keep
+// up with them.
+func (h *history) timePasses(t *rapid.T) {
+	h.plan(t)
+	for range rapid.IntRange(0, 3).Draw(t, "steps") {
+		h.act(h.plan(t))
+		for _, p := range h.pods {
+			if rapid.IntRange(0, 3).Draw(t, "keeps up") > 0 {
+				h.work(p)
+			}
+		}
+	}
+}
+
+// any pod; where there is none the event does not happen.
+func (h *history) any(t *rapid.T) *simPod {
+	if len(h.pods) == 0 {
+		t.Skip("no pods")
+	}
+	return rapid.SampledFrom(h.pods).Draw(t, "pod")
+}
+
+func (h *history) node(t *rapid.T) string {
+	return rapid.SampledFrom([]string{"n1", "n2", "n3"}).Draw(t, "node")
+}
+
+// place schedules a pod unless it is scheduled.
+func (h *history) place(p *simPod, node string) {
+	if p.Node == "" {
+		h.schedule(p, node)
+	}
+}
+
+func (h *history) onNode(p *simPod, f func(*simPod)) {
+	if p.Node != "" {
+		f(p)
+	}
+}
+
+func (h *history) appear(t *rapid.T) {
+	node := rapid.SampledFrom([]string{"", "n1", "n2", "n3"}).Draw(t, "node")
+	h.started++ // a name of its own, even without a container
+	h.add(fmt.Sprintf("game-%d", h.started), node, rapid.IntRange(-1, 2).Draw(t, "ordinal"))
+}
+
+func (h *history) failOnce(p *simPod) {
+	p.fail = "bad luck"
+	h.work(p)
+	p.fail = ""
+}
+
+func (h *history) workAll() {
+	for _, p := range h.pods {
+		h.work(p)
+	}
+}
+
+// push asks for a new revision, or again for an earlier one. Some have a
+// reload, which makes another revision even of the pods' own images.
+func (h *history) push(t *rapid.T) {
+	n := rapid.IntRange(1, 4).Draw(t, "version")
+	h.revision = h.shape.revision(fmt.Sprintf("v%d", n))
+	if h.shape.image && n > 2 {
+		h.revision.Containers[0].Reload = &api.Reload{Signal: "SIGHUP"}
+	}
+}
+
+func imageOf(r Revision) string {
+	for _, image := range images(r) {
+		return image
+	}
+	return ""
+}
+
+func anyRollout(t *rapid.T) api.Rollout {
+	pace := rapid.SampledFrom([]api.IntOrPercent{{}, api.Count(1), api.Count(3), api.Percent(1), api.Percent(40), api.Percent(100)})
+	partition := rapid.SampledFrom([]api.IntOrPercent{
+		api.Count(0), api.Count(0), api.Count(1), api.Count(3), api.Count(20),
+		api.Percent(0), api.Percent(1), api.Percent(37), api.Percent(50), api.Percent(99), api.Percent(100),
+	})
+	return api.Rollout{
+		Partition:      partition.Draw(t, "partition"),
+		MaxConcurrent:  pace.Draw(t, "maxConcurrent"),
+		MaxUnavailable: pace.Draw(t, "maxUnavailable"),
+	}
+}
+
+// plan makes a plan and holds it to the rules.
+func (h *history) plan(t *rapid.T) Plan {
+	in := h.input()
+	before := dump(in)
+	p := Make(in)
+	if dump(in) != before {
+		t.Fatal("the plan changed its input")
+	}
+	shuffled := in
+	shuffled.Pods = rapid.Permutation(in.Pods).Draw(t, "other order")
+	if again := Make(shuffled); dumpPlan(again) != dumpPlan(p) {
+		t.Fatalf("the order of the pods matters:\n%s\n%s", dumpPlan(p), dumpPlan(again))
+	}
+	for _, rule := range rules {
+		if wrong := rule.broken(h.cluster, p); wrong != "" {
+			t.Fatalf("rule %q is broken: %s\n%s%s", rule.name, wrong, h.told(p), h.show())
+		}
+	}
+	return p
+}

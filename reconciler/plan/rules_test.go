@@ -1,0 +1,213 @@
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"hotpatch.dev/hotpatch/api"
+)
+
+// rules hold for every plan. They are told in the dumbest way, from what is
+// true of the simulated pods; "" means that a rule is kept.
+var rules = []struct {
+	name   string
+	broken func(*cluster, Plan) string
+}{
+	{"what is gone or has no node is left alone", untouchable},
+	{"nobody is asked twice for the same", askedTwice},
+	{"no more pods change at once than maxConcurrent", tooManyAtOnce},
+	{"no more Ready pods are taken than maxUnavailable", tooManyUnavailable},
+	{"pods go one way at a time", bothWays},
+	{"the partition is kept", beyondPartition},
+	{"images are ahead of the first swap on every node", unprepared},
+	{"counts are what one counts by hand", miscounted},
+	{"reached is what all pods are on", notReached},
+}
+
+func untouchable(c *cluster, p Plan) string {
+	for _, a := range p.Actions {
+		if pod := c.byUID(a.UID); pod.Gone || pod.Node == "" {
+			return a.String()
+		}
+	}
+	return ""
+}
+
+func askedTwice(c *cluster, p Plan) string {
+	seen := map[string]bool{}
+	for _, a := range p.Actions {
+		pod := c.byUID(a.UID)
+		asked := pod.Desired.Revision
+		if a.Kind == Prepare {
+			asked = pod.Prepare.Revision
+		}
+		if asked == a.Revision.ID || seen[a.UID] {
+			return a.String()
+		}
+		seen[a.UID] = true
+	}
+	return ""
+}
+
+// changing: asked for something, and not there.
+func (p *simPod) changing() bool {
+	return p.Desired.Revision != "" && p.Desired.Revision != p.at
+}
+
+func tooManyAtOnce(c *cluster, p Plan) string {
+	before, after := 0, 0
+	for _, pod := range c.alive() {
+		if pod.changing() {
+			before++
+		}
+		if pod.changing() || applied(p, pod) {
+			after++
+		}
+	}
+	limit := max(1, c.rollout.MaxConcurrent.Of(len(c.alive())))
+	return exceeds(after, max(limit, before))
+}
+
+func tooManyUnavailable(c *cluster, p Plan) string {
+	before, after := 0, 0
+	for _, pod := range c.alive() {
+		lacking := pod.changing() || !pod.Ready
+		if lacking {
+			before++
+		}
+		if lacking || applied(p, pod) {
+			after++
+		}
+	}
+	limit := max(1, c.rollout.MaxUnavailable.OfRoundedDown(len(c.alive())))
+	return exceeds(after, max(limit, before))
+}
+
+func exceeds(n, limit int) string {
+	if n > limit {
+		return fmt.Sprintf("%d, but the limit is %d", n, limit)
+	}
+	return ""
+}
+
+func applied(p Plan, pod *simPod) bool {
+	return slices.ContainsFunc(p.Actions, func(a Action) bool { return a.Kind == Apply && a.UID == pod.UID })
+}
+
+// bothWays: some go on while others are to go back, or must still be told to.
+func bothWays(c *cluster, p Plan) string {
+	ids := map[string]bool{}
+	for _, a := range p.Actions {
+		ids[a.Revision.ID] = true
+	}
+	if len(ids) > 1 {
+		return fmt.Sprint(ids)
+	}
+	if asked := c.asked(); ids[c.revision.ID] && asked > c.share() {
+		return fmt.Sprintf("%d were told to be on %s, which is too many already", asked, c.revision.ID)
+	}
+	return ""
+}
+
+func beyondPartition(c *cluster, p Plan) string {
+	asked, before := c.asked(), c.asked()
+	for _, a := range p.Actions {
+		if a.Kind == Apply && a.Revision.ID == c.revision.ID {
+			asked++
+		}
+	}
+	return exceeds(asked, max(before, c.share()))
+}
+
+// asked is how many pods were told to be on the revision.
+func (c *cluster) asked() (n int) {
+	for _, pod := range c.alive() {
+		if pod.Desired.Revision == c.revision.ID {
+			n++
+		}
+	}
+	return n
+}
+
+// share is how many pods should be on the revision: all but the partition,
+// which is a number, or the smallest number that is not less than its percent.
+func (c *cluster) share() int {
+	total, partition := len(c.alive()), c.rollout.Partition
+	if total == 0 || c.stable != nil && c.stable.ID == c.revision.ID {
+		return total
+	}
+	if !partition.Percent {
+		return max(0, total-partition.Value)
+	}
+	held := 0
+	for held*100 < total*partition.Value {
+		held++
+	}
+	if held == total && partition.Value < 100 {
+		held--
+	}
+	return total - held
+}
+
+func unprepared(c *cluster, p Plan) string {
+	for _, a := range p.Actions {
+		if a.Kind == Prepare || a.Revision.ID != c.revision.ID {
+			continue
+		}
+		for _, pod := range c.alive() {
+			for _, image := range images(a.Revision) {
+				if pod.Node != "" && !c.pulled[pod.Node+" "+image] && !c.askedOn(pod.Node) {
+					return fmt.Sprintf("%s is not on %s", image, pod.Node)
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// askedOn: a node whose pod was told already pulls by itself.
+func (c *cluster) askedOn(node string) bool {
+	return slices.ContainsFunc(c.alive(), func(p *simPod) bool {
+		return p.Node == node && p.Desired.Revision == c.revision.ID
+	})
+}
+
+func miscounted(c *cluster, p Plan) string {
+	want := api.Counts{Total: len(c.alive()), Desired: c.share()}
+	for _, pod := range c.alive() {
+		if pod.Ready {
+			want.Ready++
+		}
+		if pod.at == c.revision.ID {
+			want.Updated++
+		}
+		if pod.at == c.revision.ID && pod.Ready {
+			want.UpdatedReady++
+		}
+	}
+	if p.Counts != want {
+		return fmt.Sprintf("%+v, by hand %+v", p.Counts, want)
+	}
+	return ""
+}
+
+func notReached(c *cluster, p Plan) string {
+	for _, pod := range c.alive() {
+		if p.Reached && pod.at != c.revision.ID {
+			return pod.Name + " is not on it"
+		}
+	}
+	if p.Reached && c.share() < len(c.alive()) {
+		return "the partition holds pods"
+	}
+	return ""
+}
+
+func dumpPlan(p Plan) string {
+	text, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // plain structs: cannot fail
+	}
+	return string(text)
+}

@@ -1,0 +1,188 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"hotpatch.dev/hotpatch/api"
+)
+
+// script is the language of the scenarios:
+//
+//	pods game 8 on n1 n2       eight Ready pods, in turn on these nodes
+//	statefulset game 8 on n1   the same with ordinals
+//	add game-x [on n1]         one more; without a node it is not scheduled yet
+//	schedule game-x n1         it is now
+//	ready, unready, kill POD…  killed pods are being deleted until `remove`
+//	restart POD…               a new container on its own image
+//	crash POD…                 none runs, until `restart`
+//	forget POD…                someone removes what it was asked for
+//	priority POD 5
+//	fail POD words             the agent's swaps fail, until `heal POD`
+//	refuse POD words           so does the sidecar
+//	unknown, known IMAGE…      what the registry has
+//	rollout partition=3 maxConcurrent=25% maxUnavailable=2
+//	revision v2 [image] [files]   a push; an image unless told otherwise
+//	stable v1 [image] [files]     every pod has reached it
+//	plan                       print the plan
+//	act                        do it; agents have not seen it yet
+//	work [POD…]                their agents, or all, do what is asked
+//	step                       plan, act, work
+//	run                        step until nothing is left to do; print all
+//	                           actions, numbered by step, and the end
+//	show                       print the rows of the pods
+type script struct{ c *cluster }
+
+func newScript() *script { return &script{newCluster()} }
+
+func (s *script) do(words []string) (string, error) {
+	name, args := words[0], words[1:]
+	if onPods := podCommands[name]; onPods != nil {
+		return "", s.onPods(onPods, args)
+	}
+	if print := prints[name]; print != nil {
+		return s.named(print(s.c)), nil
+	}
+	set := settings[name]
+	if set == nil {
+		return "", fmt.Errorf("no such command")
+	}
+	return "", set(s.c, args)
+}
+
+// named replaces the digits of the pods' own images, which mean nothing to
+// people.
+func (s *script) named(text string) string {
+	in := s.c.input()
+	in.Stable = nil
+	return strings.ReplaceAll(text, stableOf(in).ID, "their own images")
+}
+
+func (s *script) onPods(f func(*cluster, *simPod), names []string) error {
+	for _, name := range names {
+		p, err := s.c.pod(name)
+		if err != nil {
+			return err
+		}
+		f(s.c, p)
+	}
+	return nil
+}
+
+func (c *cluster) pod(name string) (*simPod, error) {
+	i := slices.IndexFunc(c.pods, func(p *simPod) bool { return p.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("there is no pod %s", name)
+	}
+	return c.pods[i], nil
+}
+
+var podCommands = map[string]func(*cluster, *simPod){
+	"ready":   func(_ *cluster, p *simPod) { p.Ready = true },
+	"unready": func(_ *cluster, p *simPod) { p.Ready = false },
+	"kill":    func(_ *cluster, p *simPod) { p.Gone = true },
+	"forget":  func(_ *cluster, p *simPod) { p.Desired = api.Desired{} },
+	"restart": (*cluster).restart,
+	"crash":   (*cluster).crash,
+	"heal":    func(_ *cluster, p *simPod) { p.fail, p.refuse = "", "" },
+}
+
+var settings = map[string]func(*cluster, []string) error{
+	"pods":        func(c *cluster, args []string) error { return c.addAll(args, false) },
+	"statefulset": func(c *cluster, args []string) error { return c.addAll(args, true) },
+	"add": func(c *cluster, args []string) error {
+		c.add(args[0], strings.Join(args[min(2, len(args)):], ""), -1)
+		return nil
+	},
+	"schedule": func(c *cluster, args []string) error {
+		return c.with(args, func(p *simPod, rest string) { c.schedule(p, rest) })
+	},
+	"priority": func(c *cluster, args []string) error {
+		return c.with(args, func(p *simPod, rest string) { p.Priority, _ = strconv.Atoi(rest) })
+	},
+	"fail": func(c *cluster, args []string) error {
+		return c.with(args, func(p *simPod, rest string) { p.fail = rest })
+	},
+	"refuse": func(c *cluster, args []string) error {
+		return c.with(args, func(p *simPod, rest string) { p.refuse = rest })
+	},
+	"remove":  func(c *cluster, _ []string) error { c.remove(); return nil },
+	"unknown": func(c *cluster, args []string) error { return c.know(args, false) },
+	"known":   func(c *cluster, args []string) error { return c.know(args, true) },
+	"rollout": (*cluster).setRollout,
+	"revision": func(c *cluster, args []string) error {
+		c.revision = parseShape(args[1:]).revision(args[0])
+		return nil
+	},
+	"stable": func(c *cluster, args []string) error {
+		c.settle(parseShape(args[1:]).revision(args[0]))
+		return nil
+	},
+	"act": func(c *cluster, _ []string) error { c.act(Make(c.input())); return nil },
+	"work": func(c *cluster, args []string) error {
+		for _, p := range c.pods {
+			if len(args) == 0 || slices.Contains(args, p.Name) {
+				c.work(p)
+			}
+		}
+		return nil
+	},
+}
+
+// addAll reads "game 8 on n1 n2".
+func (c *cluster) addAll(args []string, ordinals bool) error {
+	n, err := strconv.Atoi(args[1])
+	if err != nil || len(args) < 4 {
+		return fmt.Errorf("want a name, a number, on, nodes: %w", err)
+	}
+	nodes := args[3:]
+	for i := range n {
+		ordinal := -1
+		if ordinals {
+			ordinal = i
+		}
+		c.add(fmt.Sprintf("%s-%d", args[0], i), nodes[i%len(nodes)], ordinal)
+	}
+	return nil
+}
+
+// with reads a pod's name and the rest of the line.
+func (c *cluster) with(args []string, f func(p *simPod, rest string)) error {
+	p, err := c.pod(args[0])
+	if err == nil {
+		f(p, strings.Join(args[1:], " "))
+	}
+	return err
+}
+
+func (c *cluster) know(images []string, known bool) error {
+	for _, image := range images {
+		c.unknown[image] = !known
+	}
+	return nil
+}
+
+func (c *cluster) setRollout(args []string) error {
+	fields := map[string]*api.IntOrPercent{
+		"partition": &c.rollout.Partition, "maxConcurrent": &c.rollout.MaxConcurrent, "maxUnavailable": &c.rollout.MaxUnavailable,
+	}
+	for _, arg := range args {
+		name, value, _ := strings.Cut(arg, "=")
+		if fields[name] == nil {
+			return fmt.Errorf("a rollout has no %s", name)
+		}
+		if strings.HasSuffix(value, "%") {
+			value = strconv.Quote(value)
+		}
+		if err := fields[name].UnmarshalJSON([]byte(value)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func parseShape(words []string) shape {
+	return shape{image: len(words) == 0 || slices.Contains(words, "image"), files: slices.Contains(words, "files")}
+}
