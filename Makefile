@@ -1,13 +1,50 @@
 # Hotpatch. `make demo` shows it, `make test` tests it; CONTRIBUTING.md has the rest.
 SHELL := /bin/bash
 NODES ?= 1
+TOOLS := $(CURDIR)/.cluster/bin
+# One way to build everything, so that Go's cache serves all of it.
+GO := CGO_ENABLED=0 go
+BUILD := $(GO) build -trimpath -ldflags "-s -w"
 
-.PHONY: build cluster cluster-down
+.PHONY: build cluster cluster-down images stage demo demo-down test lint unit e2e box-test bench
 build: ## the four programs into bin/
-	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/ ./cmd/...
+	$(BUILD) -o bin/ ./cmd/...
 
 cluster: ## a real Kubernetes on this machine (NODES=2 for two nodes)
-	cd test/cluster && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o ../../.cluster/bin/box . && ../../.cluster/bin/box up --nodes $(NODES)
+	@echo "building Kubernetes from source (some minutes the first time)"
+	@cd test/cluster && $(BUILD) -o $(TOOLS)/ ./kube && $(BUILD) -o $(TOOLS)/box .
+	@$(TOOLS)/box up --nodes $(NODES)
 
 cluster-down: ## stop it and leave nothing behind
-	@test ! -x .cluster/bin/box || .cluster/bin/box down
+	@test ! -x $(TOOLS)/box || $(TOOLS)/box down
+
+images: ## our images and the examples' into the cluster's registry
+	@$(BUILD) -o $(TOOLS)/ ./test/images ./test/gitserver
+	@$(TOOLS)/images
+
+stage: build cluster images ## what demo, e2e and bench play on
+
+demo: stage ## both examples' stories, told and checked (KEEP=1 leaves it up)
+	@$(BUILD) -o $(TOOLS)/ ./test/demo
+	@$(TOOLS)/demo; told=$$?; \
+	if [ "$(KEEP)" = 1 ]; then $(TOOLS)/demo look-around; else $(MAKE) --no-print-directory demo-down; fi; exit $$told
+
+demo-down: ## end the demo and its cluster
+	@test ! -x $(TOOLS)/demo || $(TOOLS)/demo clear
+	@$(MAKE) --no-print-directory cluster-down
+
+test: lint unit e2e ## everything
+
+lint:
+	@test -z "$$(gofmt -l .)" || { echo "not gofmt'ed:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+
+unit: ## all but the cluster's tests, with the race detector
+	go test -race $$(go list ./... | grep -v /test/e2e)
+
+e2e: stage ## on the real cluster
+	$(GO) test -trimpath -count=1 -timeout 30m ./test/e2e
+
+bench: stage ## times, connections dropped and memory, against what people do today
+	@$(BUILD) -o $(TOOLS)/ ./test/bench
+	@$(TOOLS)/bench

@@ -70,6 +70,8 @@ const (
 	StatePulling State = "Pulling"
 	// StateReady: the image is unpacked on the node; nothing has been swapped.
 	StateReady State = "Ready"
+	// StateWaiting: the container does not run now; it is looked at once it does.
+	StateWaiting State = "Waiting"
 	// StatePatched: the container's root is the image; nobody was to be told.
 	StatePatched State = "Patched"
 	// StateReloaded: the root is the image and the reload was delivered.

@@ -40,17 +40,17 @@ type container struct {
 }
 
 // bring has one container where it should be and returns what was then read
-// off the node.
-func (a *Agent) bring(ctx context.Context, pod *corev1.Pod, revision string, want api.DesiredContainer) api.ObservedContainer {
+// off the node, also when that did not work; the error says why.
+func (a *Agent) bring(ctx context.Context, pod *corev1.Pod, revision string, want api.DesiredContainer) (api.ObservedContainer, error) {
 	observed := api.ObservedContainer{Name: want.Name}
 	c := &container{want: want, revision: revision}
 	if err := a.inspect(ctx, c, pod); err != nil {
-		return failure(observed, err)
+		return observed, err
 	}
 	observed.ContainerID = "containerd://" + c.rt.ID
 	bringErr := a.move(ctx, c)
 	if err := a.look(ctx, c); err != nil {
-		return failure(observed, errors.Join(bringErr, err))
+		return observed, errors.Join(bringErr, err)
 	}
 	observed.Image = c.is.Image
 	if c.is.OnOwn {
@@ -58,16 +58,11 @@ func (a *Agent) bring(ctx context.Context, pod *corev1.Pod, revision string, wan
 	}
 	observed.OldProcesses, observed.StaleDirs = c.view.OldProcesses, c.view.StaleDirs
 	if bringErr != nil {
-		return failure(observed, bringErr)
+		return observed, bringErr
 	}
 	observed.State = settled(want, c.is)
 	a.prune(ctx, c)
-	return observed
-}
-
-func failure(o api.ObservedContainer, err error) api.ObservedContainer {
-	o.State, o.Message = api.StateFailed, err.Error()
-	return o
+	return observed, nil
 }
 
 // ownImage is the image of a container on its own root: the desired one where

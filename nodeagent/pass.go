@@ -12,6 +12,7 @@ import (
 
 	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/internal/logging"
+	"hotpatch.dev/hotpatch/nodeagent/runtime"
 )
 
 // passLimit bounds one pass over one pod, pulls included.
@@ -35,15 +36,30 @@ func (a *Agent) pass(ctx context.Context, key string) (again time.Duration, err 
 	a.sayPulling(ctx, pod, before, desired, prepare)
 	after.Prepared = a.images.prepare(ctx, prepare)
 	if desired.Revision != "" {
-		after.Revision, after.Containers = desired.Revision, nil
-		for _, want := range desired.Containers {
-			after.Containers = append(after.Containers, a.bring(ctx, pod, desired.Revision, want))
-		}
+		after.Revision = desired.Revision
+		after.Containers = a.bringAll(ctx, pod, desired)
 	}
 	if err := a.report(ctx, pod, before, after); err != nil {
 		return 0, err
 	}
 	return lookAgain(after), failureOf(after)
+}
+
+// bringAll has each container where it should be. One that does not run now is
+// no failure: its start brings the next pass.
+func (a *Agent) bringAll(ctx context.Context, pod *corev1.Pod, desired api.Desired) []api.ObservedContainer {
+	var seen []api.ObservedContainer
+	for _, want := range desired.Containers {
+		observed, err := a.bring(ctx, pod, desired.Revision, want)
+		if errors.Is(err, runtime.ErrGone) {
+			logging.From(ctx).Infof("waiting for it to start: %v", err)
+			observed = api.ObservedContainer{Name: want.Name, State: api.StateWaiting}
+		} else if err != nil {
+			observed.State, observed.Message = api.StateFailed, err.Error()
+		}
+		seen = append(seen, observed)
+	}
+	return seen
 }
 
 // asked reads what the pod's annotations ask for.
@@ -65,10 +81,11 @@ func (a *Agent) refuse(ctx context.Context, pod *corev1.Pod, before api.Observed
 	after := before
 	after.Containers = nil
 	for _, c := range before.Containers {
-		after.Containers = append(after.Containers, failure(c, reason))
+		c.State, c.Message = api.StateFailed, reason.Error()
+		after.Containers = append(after.Containers, c)
 	}
 	if len(after.Containers) == 0 {
-		after.Containers = []api.ObservedContainer{failure(api.ObservedContainer{}, reason)}
+		after.Containers = []api.ObservedContainer{{State: api.StateFailed, Message: reason.Error()}}
 	}
 	logging.From(ctx).WithError(reason).Warn("left alone")
 	return a.report(ctx, pod, before, after)

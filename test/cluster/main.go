@@ -43,12 +43,22 @@ func command(args []string) error {
 		return status()
 	case "registry": // started by up
 		return runRegistry()
-	case "node": // started by up
-		n, err := strconv.Atoi(args[1])
-		if err != nil {
-			return err
-		}
-		return runNode(n)
+	case "node", "inside": // started by up, and by node
+		return ofNodes(name, args[1:])
 	}
 	return fmt.Errorf("usage: box up [--nodes N] | down | status")
+}
+
+func ofNodes(name string, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("box %s wants the number of a node", name)
+	}
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	if name == "node" {
+		return runNode(n)
+	}
+	return runInside(n)
 }

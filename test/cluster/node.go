@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -24,12 +25,20 @@ func startNode(n int) error {
 	return ensure(nodeName(n), binary("box"), "node", fmt.Sprint(n))
 }
 
-// runNode is one node: containerd and kubelet below stock paths, started again
-// when they die, as an init system would. It returns when it is told to end.
+// runNode makes a node's mount namespace and becomes `box inside N` in it. Only
+// this thread is in the new namespace; by execve all of the process is, and none
+// of its children can be started from outside.
 func runNode(n int) error {
+	runtime.LockOSThread()
 	if err := ownMounts(n); err != nil {
 		return err
 	}
+	return unix.Exec("/proc/self/exe", []string{binary("box"), "inside", fmt.Sprint(n)}, os.Environ())
+}
+
+// runInside is one node: containerd and kubelet below stock paths, started again
+// when they die, as an init system would. It returns when it is told to end.
+func runInside(n int) error {
 	// Shims are left to us when containerd dies; we reap them.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("become subreaper: %w", err)

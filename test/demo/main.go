@@ -24,12 +24,32 @@ func main() {
 	defer stop()
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the demo did not end within %s", limit))
 	defer cancel()
-	d := &demo{}
-	if err := d.run(ctx); err != nil {
+	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintf(os.Stderr, "\n%s demo: %v\n", red("✗"), errors.Join(err, context.Cause(ctx)))
 		os.Exit(1)
 	}
-	fmt.Printf("\n%d claims checked, all hold.\n", d.checked)
+}
+
+func run(ctx context.Context, args []string) error {
+	s, err := stage.Open()
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(args) == 0:
+		d := &demo{Stage: s}
+		if err := d.tell(ctx); err != nil {
+			return err
+		}
+		fmt.Printf("\n%d claims checked, all hold.\n", d.checked)
+		return nil
+	case args[0] == "look-around":
+		lookAround(s)
+		return nil
+	case args[0] == "clear":
+		return s.Clear(ctx)
+	}
+	return fmt.Errorf("unknown word %q: want none, look-around or clear", args[0])
 }
 
 // demo is the stage, a person's clone, and what was checked so far.
@@ -41,10 +61,7 @@ type demo struct {
 	checked int
 }
 
-func (d *demo) run(ctx context.Context) (err error) {
-	if d.Stage, err = stage.Open(); err != nil {
-		return err
-	}
+func (d *demo) tell(ctx context.Context) error {
 	if err := d.Install(ctx, func(what string) { fmt.Println(green("✓"), what) }); err != nil {
 		return err
 	}

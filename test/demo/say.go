@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
+	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/test/stage"
 )
 
@@ -19,6 +21,19 @@ func typed(format string, args ...any) { fmt.Println(bold("$ " + fmt.Sprintf(for
 func (d *demo) holds(format string, args ...any) {
 	d.checked++
 	fmt.Printf("%s %s\n", green("✓"), fmt.Sprintf(format, args...))
+}
+
+// lookAround says what there is to see once the story is told.
+func lookAround(s *stage.Stage) {
+	fmt.Printf(`
+All of it is still up. To look around:
+  export KUBECONFIG=%s PATH=%s:%s:$PATH
+  kubectl get pods -A -L %s
+  kubectl -n %s logs -f deployment/hotpatch-reconciler
+  git clone %s && cd games     # edit, commit, push, and watch:
+  hotpatch status -o wide
+  make demo-down               # ends it all
+`, s.Kubeconfig(), filepath.Join(s.Root, "bin"), filepath.Join(s.Root, ".cluster/bin"), api.RevisionLabel, stage.System, stage.RepoURL)
 }
 
 // kubectl shows a command and what it prints.

@@ -196,7 +196,7 @@ func (d *demo) record(ctx context.Context) error {
 		return err
 	}
 	typed("git log --oneline origin/hotpatch-status")
-	story, err := d.repo.Story(ctx, 20)
+	story, err := d.repo.Story(ctx, 50)
 	if err != nil {
 		return err
 	}

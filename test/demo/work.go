@@ -11,7 +11,7 @@ import (
 
 // gather lets people join every game server.
 func (d *demo) gather(ctx context.Context) (err error) {
-	d.crowd, err = d.Gather(ctx, "game-server", perServer, 3*time.Millisecond)
+	d.crowd, err = d.Gather(ctx, "game-server", perServer, 20*time.Millisecond)
 	return err
 }
 

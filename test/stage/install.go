@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/crane"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -18,8 +21,8 @@ func (s *Stage) Install(ctx context.Context, say func(string)) error {
 		name string
 		do   func(context.Context) error
 	}{
-		{"Hotpatch installed: kubectl apply -k manifests/overlays/box", s.apply("manifests/overlays/box")},
-		{"the examples' workloads started", s.apply("examples/hot-patch/deploy", "examples/hot-update/deploy")},
+		{"Hotpatch installed: kubectl apply -k manifests/overlays/box", s.apply(system)},
+		{"the examples' workloads started: kubectl apply -k examples/…/deploy", s.apply(workloads...)},
 		{"Git server started, examples pushed to " + RepoURL, s.publish},
 		{"reconciler and agent ready", s.systemReady},
 		{"8 game servers and 2 nginx pods ready", s.examplesReady},
@@ -32,15 +35,42 @@ func (s *Stage) Install(ctx context.Context, say func(string)) error {
 	return nil
 }
 
+// What is applied to the cluster, in this order.
+const system = "manifests/overlays/box"
+
+var workloads = []string{"examples/hot-patch/deploy", "examples/hot-update/deploy"}
+
 func (s *Stage) apply(dirs ...string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		for _, dir := range dirs {
-			if _, err := s.Kubectl(ctx, "apply", "-k", filepath.Join(s.Root, dir)); err != nil {
+			pinned, err := s.pin(dir)
+			if err != nil {
+				return err
+			}
+			if _, err := s.Kubectl(ctx, "apply", "-k", pinned); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
+}
+
+// pin is an overlay of a kustomization with our images by digest: those that are
+// built anew under the same tag are rolled out, others stay as they run.
+func (s *Stage) pin(dir string) (overlay string, err error) {
+	overlay = s.path(filepath.Join("overlays", strings.ReplaceAll(dir, "/", "-")))
+	if err := os.MkdirAll(overlay, 0o755); err != nil {
+		return "", err
+	}
+	text := fmt.Sprintf("resources: [../../../%s]\nimages:\n", dir)
+	for _, program := range []string{"reconciler", "agent", "sidecar"} {
+		digest, err := crane.Digest(fmt.Sprintf("127.0.0.1:5000/hotpatch/%s:dev", program))
+		if err != nil {
+			return "", fmt.Errorf("find the image of hotpatch-%s (is `make images` done?): %w", program, err)
+		}
+		text += fmt.Sprintf("- {name: registry.example:5000/hotpatch/%s, digest: %q}\n", program, digest)
+	}
+	return overlay, os.WriteFile(filepath.Join(overlay, "kustomization.yaml"), []byte(text), 0o644)
 }
 
 // publish starts the Git server and pushes both examples as one repository.
@@ -99,7 +129,7 @@ func (s *Stage) examplesReady(ctx context.Context) error {
 
 // Clear takes everything off the stage but the cluster.
 func (s *Stage) Clear(ctx context.Context) error {
-	for _, dir := range []string{"examples/hot-update/deploy", "examples/hot-patch/deploy", "manifests/overlays/box"} {
+	for _, dir := range append(slices.Clone(workloads), system) {
 		if _, err := s.Kubectl(ctx, "delete", "--ignore-not-found", "--wait", "--timeout=60s", "-k", filepath.Join(s.Root, dir)); err != nil {
 			return err
 		}

@@ -99,6 +99,10 @@ func Get(ctx context.Context, url string) (string, error) {
 	return string(body), err
 }
 
+// pollEvery is how often Eventually asks: seldom enough not to slow down what it
+// waits for.
+const pollEvery = 100 * time.Millisecond
+
 // Eventually asks check until it returns nil, and otherwise ends with its last
 // error after limit.
 func Eventually(ctx context.Context, limit time.Duration, check func(context.Context) error) error {
@@ -116,7 +120,7 @@ func Eventually(ctx context.Context, limit time.Duration, check func(context.Con
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("not within %s: %w", limit, errors.Join(last, context.Cause(ctx)))
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(pollEvery):
 		}
 	}
 }
