@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/internal/logging"
@@ -141,16 +142,17 @@ func missingFiles(pod kube.Pod, wanted []api.DesiredFile) []api.DesiredFile {
 func (e *executor) overlay(pods []kube.Pod, underway map[string]string, revisions ...string) {
 	for i := range pods {
 		pod := &pods[i]
-		for _, revision := range revisions {
-			apply := plan.Action{Kind: plan.Apply, Revision: plan.Revision{ID: revision}}
-			prepare := plan.Action{Kind: plan.Prepare, Revision: apply.Revision}
-			switch underway[pod.UID] {
-			case wish(apply):
+		kind, revision, _ := strings.Cut(underway[pod.UID], " ")
+		switch plan.Kind(kind) {
+		case plan.Apply:
+			if pod.Desired.Revision != revision {
 				pod.Desired = api.Desired{Revision: revision}
-			case wish(prepare):
-				pod.Prepare = api.Prepare{Revision: revision}
 			}
-			if err := e.jobs.failed(pod.UID, wish(apply)); err != nil {
+		case plan.Prepare:
+			pod.Prepare = api.Prepare{Revision: revision}
+		}
+		for _, revision := range revisions {
+			if err := e.jobs.failed(pod.UID, wish(plan.Action{Kind: plan.Apply, Revision: plan.Revision{ID: revision}})); err != nil {
 				pod.SidecarError = err.Error()
 			}
 		}

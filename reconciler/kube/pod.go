@@ -51,6 +51,7 @@ func fromPod(pod *corev1.Pod) Pod {
 			UID:          string(pod.UID),
 			Node:         pod.Spec.NodeName,
 			Ready:        isReady(pod),
+			Reachable:    pod.Status.PodIP != "",
 			Gone:         isGone(pod),
 			Priority:     number(pod.Labels[PriorityLabel], 0),
 			Ordinal:      ordinal(pod),

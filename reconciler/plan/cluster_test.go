@@ -28,6 +28,16 @@ type simPod struct {
 	// fail is what goes wrong whenever the agent swaps, refuse what the
 	// sidecar answers; "" for nothing.
 	fail, refuse string
+	// strayed: somebody replaced its files.
+	strayed bool
+}
+
+// on is the revision that the pod is on, its files included.
+func (p *simPod) on() string {
+	if p.strayed {
+		return ""
+	}
+	return p.at
 }
 
 func newCluster() *cluster {
@@ -55,7 +65,7 @@ func (c *cluster) add(name, node string, ordinal int) *simPod {
 }
 
 func (c *cluster) schedule(p *simPod, node string) {
-	p.Node, p.Ready = node, true
+	p.Node, p.Ready, p.Reachable = node, true, true
 	c.restart(p)
 }
 
@@ -72,6 +82,14 @@ func (c *cluster) restart(p *simPod) {
 func (c *cluster) crash(p *simPod) {
 	c.restart(p)
 	p.Ready, p.ContainerIDs = false, map[string]string{}
+}
+
+// overwrite has somebody put another file in place by hand.
+func (c *cluster) overwrite(p *simPod) {
+	for i := range p.Files.Files {
+		p.Files.Files[i].Version, p.Files.Files[i].SHA256 = "by hand", "sha-by-hand"
+		p.strayed = true
+	}
 }
 
 // remove has the pods that are gone disappear.
@@ -118,8 +136,10 @@ func (p *simPod) update(r Revision) string {
 			return p.refuse
 		}
 		p.Files.Files = []api.ObservedFile{{Path: f.Path, Version: f.Version, SHA256: f.SHA256, State: api.FileUpdated}}
-		p.at = ""
-		if len(r.Containers) == 0 {
+		if p.at != r.ID {
+			p.at = ""
+		}
+		if p.strayed = false; len(r.Containers) == 0 {
 			p.at = r.ID
 		}
 	}

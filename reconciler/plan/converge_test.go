@@ -52,7 +52,7 @@ func (h *history) settled(t *rapid.T, p Plan) {
 		complain("this should be " + string(h.restful()))
 	}
 	for _, pod := range h.alive() {
-		if pod.at != h.revision.ID && !h.onStable(pod) {
+		if pod.on() != h.revision.ID && !h.onStable(pod) {
 			complain(pod.Name + " is neither on the revision nor on the stable one")
 		}
 	}
@@ -73,5 +73,6 @@ func (h *history) restful() api.Phase {
 // images, be it that nobody ever touched it.
 func (h *history) onStable(p *simPod) bool {
 	in := h.input()
-	return p.at == stableOf(in).ID || in.Stable == nil && p.Observed.Revision == ""
+	stable := stableOf(in)
+	return p.at == stable.ID && (!p.strayed || len(stable.Files) == 0) || in.Stable == nil && p.Observed.Revision == ""
 }

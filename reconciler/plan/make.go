@@ -14,7 +14,7 @@ func Make(in Input) Plan {
 		return Plan{Phase: api.PhasePending, Message: w.in.Target + " has no pod now; what appears will be changed"}
 	}
 	p := Plan{Counts: w.counts()}
-	p.Actions = w.actions()
+	p.Actions = append(w.mending(), w.actions()...)
 	p.Rows, p.Failures = w.rows()
 	p.Phase, p.Message = w.phase(p.Actions)
 	p.Reached = w.complete(p.Counts) && len(p.Failures) == 0

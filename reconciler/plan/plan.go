@@ -15,6 +15,8 @@ import (
 type Pod struct {
 	Name, UID, Node string
 	Ready           bool
+	// Reachable: it has an address, so that its sidecar can be called.
+	Reachable bool
 	// Gone: being deleted, or ended for good. Such pods are not counted.
 	Gone bool
 	// Priority first among equals, the higher the earlier.

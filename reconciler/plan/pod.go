@@ -32,12 +32,7 @@ func (p Pod) on(r Revision) bool {
 			return false
 		}
 	}
-	for _, want := range r.Files {
-		if !p.hasFile(want) {
-			return false
-		}
-	}
-	return true
+	return p.hasFiles(r)
 }
 
 func (p Pod) hasContainer(want api.DesiredContainer) bool {
@@ -57,7 +52,7 @@ func (p Pod) hasFile(want api.DesiredFile) bool {
 
 // running tells whether there is something to change in the pod yet.
 func (p Pod) running(r Revision) bool {
-	if p.Node == "" {
+	if p.Node == "" || len(r.Files) > 0 && !p.Reachable {
 		return false
 	}
 	for _, c := range r.Containers {

@@ -42,7 +42,7 @@ func askedTwice(c *cluster, p Plan) string {
 		if a.Kind == Prepare {
 			asked = pod.Prepare.Revision
 		}
-		if asked == a.Revision.ID || seen[a.UID] {
+		if asked == a.Revision.ID && !pod.strayed || seen[a.UID] {
 			return a.String()
 		}
 		seen[a.UID] = true
@@ -52,7 +52,7 @@ func askedTwice(c *cluster, p Plan) string {
 
 // changing: asked for something, and not there.
 func (p *simPod) changing() bool {
-	return p.Desired.Revision != "" && p.Desired.Revision != p.at
+	return p.Desired.Revision != "" && p.Desired.Revision != p.on()
 }
 
 func tooManyAtOnce(c *cluster, p Plan) string {
@@ -99,7 +99,9 @@ func applied(p Plan, pod *simPod) bool {
 func bothWays(c *cluster, p Plan) string {
 	ids := map[string]bool{}
 	for _, a := range p.Actions {
-		ids[a.Revision.ID] = true
+		if c.byUID(a.UID).Desired.Revision != a.Revision.ID || a.Kind == Prepare {
+			ids[a.Revision.ID] = true
+		}
 	}
 	if len(ids) > 1 {
 		return fmt.Sprint(ids)
@@ -113,7 +115,7 @@ func bothWays(c *cluster, p Plan) string {
 func beyondPartition(c *cluster, p Plan) string {
 	asked, before := c.asked(), c.asked()
 	for _, a := range p.Actions {
-		if a.Kind == Apply && a.Revision.ID == c.revision.ID {
+		if a.Kind == Apply && a.Revision.ID == c.revision.ID && c.byUID(a.UID).Desired.Revision != a.Revision.ID {
 			asked++
 		}
 	}
@@ -152,7 +154,7 @@ func (c *cluster) share() int {
 
 func unprepared(c *cluster, p Plan) string {
 	for _, a := range p.Actions {
-		if a.Kind == Prepare || a.Revision.ID != c.revision.ID {
+		if a.Kind == Prepare || a.Revision.ID != c.revision.ID || c.byUID(a.UID).strayed {
 			continue
 		}
 		for _, pod := range c.alive() {
@@ -179,10 +181,10 @@ func miscounted(c *cluster, p Plan) string {
 		if pod.Ready {
 			want.Ready++
 		}
-		if pod.at == c.revision.ID {
+		if pod.on() == c.revision.ID {
 			want.Updated++
 		}
-		if pod.at == c.revision.ID && pod.Ready {
+		if pod.on() == c.revision.ID && pod.Ready {
 			want.UpdatedReady++
 		}
 	}
@@ -194,7 +196,7 @@ func miscounted(c *cluster, p Plan) string {
 
 func notReached(c *cluster, p Plan) string {
 	for _, pod := range c.alive() {
-		if p.Reached && pod.at != c.revision.ID {
+		if p.Reached && pod.on() != c.revision.ID {
 			return pod.Name + " is not on it"
 		}
 	}

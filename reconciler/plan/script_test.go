@@ -18,6 +18,7 @@ import (
 //	ready, unready, kill POD…  killed pods are being deleted until `remove`
 //	restart POD…               a new container on its own image
 //	crash POD…                 none runs, until `restart`
+//	overwrite POD…             somebody puts another file in place by hand
 //	forget POD…                someone removes what it was asked for
 //	priority POD 5
 //	fail POD words             the agent's swaps fail, until `heal POD`
@@ -80,13 +81,14 @@ func (c *cluster) pod(name string) (*simPod, error) {
 }
 
 var podCommands = map[string]func(*cluster, *simPod){
-	"ready":   func(_ *cluster, p *simPod) { p.Ready = true },
-	"unready": func(_ *cluster, p *simPod) { p.Ready = false },
-	"kill":    func(_ *cluster, p *simPod) { p.Gone = true },
-	"forget":  func(_ *cluster, p *simPod) { p.Desired = api.Desired{} },
-	"restart": (*cluster).restart,
-	"crash":   (*cluster).crash,
-	"heal":    func(_ *cluster, p *simPod) { p.fail, p.refuse = "", "" },
+	"ready":     func(_ *cluster, p *simPod) { p.Ready = true },
+	"unready":   func(_ *cluster, p *simPod) { p.Ready = false },
+	"kill":      func(_ *cluster, p *simPod) { p.Gone = true },
+	"forget":    func(_ *cluster, p *simPod) { p.Desired = api.Desired{} },
+	"restart":   (*cluster).restart,
+	"overwrite": (*cluster).overwrite,
+	"crash":     (*cluster).crash,
+	"heal":      func(_ *cluster, p *simPod) { p.fail, p.refuse = "", "" },
 }
 
 var settings = map[string]func(*cluster, []string) error{

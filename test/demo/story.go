@@ -19,10 +19,6 @@ const (
 	perServer = 4
 	patience  = 60 * time.Second // for one change of all pods
 
-	images = "hot-patch/hotpatch/kustomization.yaml"
-	policy = "hot-patch/hotpatch/game-server.yaml"
-	page   = "hot-update/hotpatch/files/index.html"
-	filing = "hot-update/hotpatch/hot-update.yaml"
 )
 
 // opening shows where everything stands, and lets people play.
@@ -55,10 +51,10 @@ func (d *demo) opening(ctx context.Context) (err error) {
 // fiveOfEight is the first seed's table.
 func (d *demo) fiveOfEight(ctx context.Context) error {
 	chapter("Release v2, hold three pods back")
-	if err := d.edit(images, "newTag: v1", "newTag: v2"); err != nil {
+	if err := d.edit(stage.Images, "newTag: v1", "newTag: v2"); err != nil {
 		return err
 	}
-	if err := d.edit(policy, "partition: 0", "partition: 3"); err != nil {
+	if err := d.edit(stage.Policy, "partition: 0", "partition: 3"); err != nil {
 		return err
 	}
 	if err := d.push(ctx, "Release v2 to five servers", "game-server", api.PhasePaused, 5, servers); err != nil {
@@ -76,7 +72,7 @@ func (d *demo) fiveOfEight(ctx context.Context) error {
 
 func (d *demo) allEight(ctx context.Context) error {
 	chapter("And to the rest")
-	if err := d.edit(policy, "partition: 3", "partition: 0"); err != nil {
+	if err := d.edit(stage.Policy, "partition: 3", "partition: 0"); err != nil {
 		return err
 	}
 	if err := d.push(ctx, "Release v2 to all", "game-server", api.PhaseComplete, servers, servers); err != nil {
@@ -116,11 +112,11 @@ func (d *demo) newPage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(d.repo.Dir, page), next, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(d.repo.Dir, stage.Page), next, 0o644); err != nil {
 		return err
 	}
-	typed("cp next/index.html %s", page)
-	if err := d.edit(filing, "version: v1", "version: v2"); err != nil {
+	typed("cp next/index.html %s", stage.Page)
+	if err := d.edit(stage.Filing, "version: v1", "version: v2"); err != nil {
 		return err
 	}
 	if err := d.push(ctx, "2048 v2", "game-2048", api.PhaseComplete, 2, 2); err != nil {
@@ -165,7 +161,7 @@ func (d *demo) revert(ctx context.Context) error {
 // killed shows that a patch outlives its container.
 func (d *demo) killed(ctx context.Context) error {
 	chapter("A container that dies comes back patched")
-	if err := d.edit(images, "newTag: v1", "newTag: v2"); err != nil {
+	if err := d.edit(stage.Images, "newTag: v1", "newTag: v2"); err != nil {
 		return err
 	}
 	if err := d.push(ctx, "v2 once more", "game-server", api.PhaseComplete, servers, servers); err != nil {
@@ -176,7 +172,7 @@ func (d *demo) killed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	victim := now[0]
+	victim := stage.Youngest(now)
 	typed("kill -9 %d   # process 1 of pod %s", victim.HostPID, victim.Pod)
 	if err := syscall.Kill(victim.HostPID, syscall.SIGKILL); err != nil {
 		return err

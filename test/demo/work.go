@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"hotpatch.dev/hotpatch/api"
-	"hotpatch.dev/hotpatch/test/stage"
 )
 
 // gather lets people join every game server.
@@ -35,11 +34,8 @@ func (d *demo) push(ctx context.Context, message, hotpatch string, phase api.Pha
 	return nil
 }
 
-// settled waits until the record says so of the newest commit.
+// settled waits until the record says so of what was pushed.
 func (d *demo) settled(ctx context.Context, hotpatch string, phase api.Phase, updated, total int) error {
-	head, err := d.repo.Head(ctx)
-	if err != nil {
-		return err
-	}
-	return d.Settled(ctx, d.repo, hotpatch, patience, stage.Reached(head, phase, updated, total))
+	_, err := d.Settled(ctx, d.repo, hotpatch, phase, updated, total, patience)
+	return err
 }

@@ -19,13 +19,6 @@ import (
 // limit of one change that all pods make.
 const limit = 60 * time.Second
 
-const (
-	images = "hot-patch/hotpatch/kustomization.yaml"
-	policy = "hot-patch/hotpatch/game-server.yaml"
-	page   = "hot-update/hotpatch/files/index.html"
-	filing = "hot-update/hotpatch/hot-update.yaml"
-)
-
 var on *stage.Stage
 
 func TestMain(m *testing.M) {
@@ -99,17 +92,12 @@ func (s *scene) push(message string) {
 	s.must(s.repo.Push(s.ctx, message))
 }
 
-// settled waits until the record says so for the newest commit.
+// settled waits until the record says so of what was pushed.
 func (s *scene) settled(name string, phase api.Phase, updated, total int) api.HotPatchStatus {
 	s.Helper()
-	head, err := s.repo.Head(s.ctx)
+	status, err := on.Settled(s.ctx, s.repo, name, phase, updated, total, limit)
 	s.must(err)
-	var last api.HotPatchStatus
-	s.must(on.Settled(s.ctx, s.repo, name, limit, func(v stage.StatusView) error {
-		last = v.HotPatchStatus
-		return stage.Reached(head, phase, updated, total)(v)
-	}))
-	return last
+	return status
 }
 
 func (s *scene) lives() []stage.Life {
@@ -125,7 +113,7 @@ func (s *scene) lives() []stage.Life {
 // gather lets players join every game server.
 func (s *scene) gather() *stage.Crowd {
 	s.Helper()
-	crowd, err := on.Gather(s.ctx, "game-server", 4, 3*time.Millisecond)
+	crowd, err := on.Gather(s.ctx, "game-server", 4, 10*time.Millisecond)
 	s.must(err)
 	s.Cleanup(crowd.Leave)
 	return crowd

@@ -18,12 +18,12 @@ func TestReleaseUnderPlayers(t *testing.T) {
 	s := open(t)
 	before, crowd := s.lives(), s.gather()
 
-	s.edit(images, "newTag: v1", "newTag: v2")
-	s.edit(policy, "partition: 0", "partition: 3")
+	s.edit(stage.Images, "newTag: v1", "newTag: v2")
+	s.edit(stage.Policy, "partition: 0", "partition: 3")
 	s.push("Release v2 to five servers")
 	s.settled("game-server", api.PhasePaused, 5, 8)
 
-	s.edit(policy, "partition: 3", "partition: 0")
+	s.edit(stage.Policy, "partition: 3", "partition: 0")
 	s.push("Release v2 to all")
 	s.settled("game-server", api.PhaseComplete, 8, 8)
 	s.must(stage.SameLives(before, s.lives()))
@@ -37,8 +37,8 @@ func TestReleaseUnderPlayers(t *testing.T) {
 func TestPartitionHoldsThreeBack(t *testing.T) {
 	s := open(t)
 	crowd := s.gather()
-	s.edit(images, "newTag: v1", "newTag: v2")
-	s.edit(policy, "partition: 0", `partition: "37%"`)
+	s.edit(stage.Images, "newTag: v1", "newTag: v2")
+	s.edit(stage.Policy, "partition: 0", `partition: "37%"`)
 	s.push("Release v2 to some servers, by percent")
 	s.settled("game-server", api.PhasePaused, 5, 8)
 	if got := s.versions(crowd); got["v2"] != 20 || got["v1"] != 12 {
@@ -53,7 +53,7 @@ func TestPartitionHoldsThreeBack(t *testing.T) {
 			t.Errorf("pod %s, number %d by name: observed %s", pod.Name, i, o.Containers[0].State)
 		}
 	}
-	s.edit(policy, `partition: "37%"`, "partition: 8")
+	s.edit(stage.Policy, `partition: "37%"`, "partition: 8")
 	s.push("Take it back from all")
 	s.settled("game-server", api.PhasePaused, 0, 8)
 }
@@ -61,7 +61,7 @@ func TestPartitionHoldsThreeBack(t *testing.T) {
 func TestRevertIsTheRollback(t *testing.T) {
 	s := open(t)
 	before := s.lives()
-	s.edit(images, "newTag: v1", "newTag: v2")
+	s.edit(stage.Images, "newTag: v1", "newTag: v2")
 	s.push("Release v2")
 	s.settled("game-server", api.PhaseComplete, 8, 8)
 	crowd := s.gather()
@@ -84,10 +84,10 @@ func TestRevertIsTheRollback(t *testing.T) {
 // again, without anyone asking.
 func TestKilledContainerComesBackPatched(t *testing.T) {
 	s := open(t)
-	s.edit(images, "newTag: v1", "newTag: v2")
+	s.edit(stage.Images, "newTag: v1", "newTag: v2")
 	s.push("Release v2")
 	s.settled("game-server", api.PhaseComplete, 8, 8)
-	victim := s.lives()[0]
+	victim := stage.Youngest(s.lives())
 	s.must(syscall.Kill(victim.HostPID, syscall.SIGKILL))
 	took, err := on.BackOn(s.ctx, "game-server", victim, "v2", limit)
 	s.must(err)
@@ -100,8 +100,8 @@ func TestFileReachesNginx(t *testing.T) {
 	s := open(t)
 	next, err := os.ReadFile(filepath.Join(on.Root, "examples/hot-update/next/index.html"))
 	s.must(err)
-	s.must(os.WriteFile(filepath.Join(s.repo.Dir, page), next, 0o644))
-	s.edit(filing, "version: v1", "version: v2")
+	s.must(os.WriteFile(filepath.Join(s.repo.Dir, stage.Page), next, 0o644))
+	s.edit(stage.Filing, "version: v1", "version: v2")
 	s.push("2048 v2")
 	s.settled("game-2048", api.PhaseComplete, 2, 2)
 	pods, err := on.Pods(s.ctx, "hot-update-gs")

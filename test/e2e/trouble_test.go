@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -21,24 +20,24 @@ import (
 func TestBadYAMLStopsOnlyItself(t *testing.T) {
 	s := open(t)
 	before := s.lives()
-	s.edit(policy, "rollout:", "rolout:")
+	s.edit(stage.Policy, "rollout:", "rolout:")
 	next := "<html>while the other is broken</html>\n"
-	s.must(os.WriteFile(s.repo.Dir+"/"+page, []byte(next), 0o644))
-	s.edit(filing, "version: v1", "version: v2")
+	s.must(os.WriteFile(s.repo.Dir+"/"+stage.Page, []byte(next), 0o644))
+	s.edit(stage.Filing, "version: v1", "version: v2")
 	s.push("A typo")
 	s.settled("game-2048", api.PhaseComplete, 2, 2)
-	s.says("game-server", policy, "spec.rolout", "stays in force")
+	s.says("game-server", stage.Policy, "spec.rolout", "stays in force")
 
-	s.edit(policy, "  rolout:", "  rollout: [")
+	s.edit(stage.Policy, "  rolout:", "  rollout: [")
 	s.push("Worse")
-	s.says("game-server", policy, "line ")
+	s.says("game-server", stage.Policy, "line ")
 	s.must(stage.SameLives(before, s.lives()))
 }
 
 func TestUnknownImageChangesNothing(t *testing.T) {
 	s := open(t)
 	before := s.lives()
-	s.edit(images, "newTag: v1", "newTag: v99")
+	s.edit(stage.Images, "newTag: v1", "newTag: v99")
 	s.push("An image that nobody built")
 	s.says("game-server", "game-server:v99")
 	s.must(stage.SameLives(before, s.lives()))
@@ -54,9 +53,9 @@ func TestUnknownImageChangesNothing(t *testing.T) {
 func TestTwoPushesEndAtTheNewest(t *testing.T) {
 	s := open(t)
 	before, crowd := s.lives(), s.gather()
-	s.edit(images, "newTag: v1", "newTag: v2")
+	s.edit(stage.Images, "newTag: v1", "newTag: v2")
 	s.push("v2")
-	s.edit(images, "newTag: v2", "newTag: v3")
+	s.edit(stage.Images, "newTag: v2", "newTag: v3")
 	s.push("v3, at once")
 	s.settled("game-server", api.PhaseComplete, 8, 8)
 	s.must(stage.SameLives(before, s.lives()))
@@ -71,8 +70,8 @@ func TestReconcilerKilledMidRollout(t *testing.T) {
 	s := open(t)
 	crowd := s.gather()
 	generations := s.generations()
-	s.edit(images, "newTag: v1", "newTag: v2")
-	s.edit(policy, "maxConcurrent: 25%", "maxConcurrent: 1")
+	s.edit(stage.Images, "newTag: v1", "newTag: v2")
+	s.edit(stage.Policy, "maxConcurrent: 25%", "maxConcurrent: 1")
 	s.push("v2, one by one")
 	s.must(stage.Eventually(s.ctx, limit, s.someButNotAll))
 	_, err := on.Kubectl(s.ctx, "-n", stage.System, "delete", "pod", "-l", "app.kubernetes.io/name=hotpatch-reconciler", "--grace-period=0", "--force")
@@ -88,28 +87,70 @@ func TestReconcilerKilledMidRollout(t *testing.T) {
 	}
 }
 
-// The agent dies in the middle of swaps; the next one finishes what it finds.
+// The agent dies in the middle of a swap, before, at and after the point of no
+// return; the next one finishes what it finds.
 func TestAgentKilledMidSwap(t *testing.T) {
 	s := open(t)
+	t.Cleanup(func() { s.agentDiesAt("") })
 	before, crowd := s.lives(), s.gather()
-	s.edit(images, "newTag: v1", "newTag: v2")
-	s.push("v2 while agents die")
-	end := time.Now().Add(6 * time.Second)
-	for time.Now().Before(end) {
-		s.killAgents()
-		time.Sleep(700 * time.Millisecond)
+	for i, step := range []string{"stop", "pivot", "release"} {
+		from, to := fmt.Sprintf("newTag: v%d", i%2+1), fmt.Sprintf("newTag: v%d", (i+1)%2+1)
+		s.agentDiesAt(step)
+		s.edit(stage.Images, from, to)
+		s.push("A release while the agent dies at " + step)
+		s.must(stage.Eventually(s.ctx, limit, s.agentDied))
+		s.oneView()
+		s.agentDiesAt("")
+		s.settled("game-server", api.PhaseComplete, 8, 8)
+		s.must(stage.SameLives(before, s.lives()))
+		if got := s.versions(crowd); got[to[len(to)-2:]] != 32 {
+			t.Errorf("killed at %s: connections are served by %v, want 32 by %s", step, got, to)
+		}
+		s.oneView()
 	}
-	s.settled("game-server", api.PhaseComplete, 8, 8)
-	s.must(stage.SameLives(before, s.lives()))
-	if got := s.versions(crowd); got["v2"] != 32 {
-		t.Errorf("connections are served by %v, want 32 by v2", got)
-	}
-	for _, life := range s.lives() { // exec's view is init's
+}
+
+// oneView checks that a command executed in a container sees the same image as
+// its first process, wherever a swap stands.
+func (s *scene) oneView() {
+	s.Helper()
+	for _, life := range s.lives() {
+		init, err := os.ReadFile(fmt.Sprintf("/proc/%d/root/game/version", life.HostPID))
+		s.must(err)
 		out, err := on.Kubectl(s.ctx, "exec", life.Pod, "--", "/game/server", "--version")
-		if err != nil || !strings.Contains(out, "v2") {
-			t.Errorf("exec in %s runs %q, %v; want v2", life.Pod, out, err)
+		s.must(err)
+		if version := strings.TrimSpace(string(init)); !strings.Contains(out, "program "+version+", files "+version) {
+			s.Errorf("pod %s: its first process sees %s, a command in it %s", life.Pod, version, out)
 		}
 	}
+}
+
+// agentDiesAt has agents kill themselves after a step of a swap; "" heals them.
+func (s *scene) agentDiesAt(step string) {
+	s.Helper()
+	setting := "HOTPATCH_TEST_KILL_AT=" + step
+	if step == "" {
+		setting = "HOTPATCH_TEST_KILL_AT-"
+	}
+	_, err := on.Kubectl(s.ctx, "-n", stage.System, "set", "env", "daemonset/hotpatch-agent", "-c", "agent", setting)
+	s.must(err)
+	_, err = on.Kubectl(s.ctx, "-n", stage.System, "rollout", "status", "daemonset/hotpatch-agent", "--timeout=60s")
+	s.must(err)
+}
+
+func (s *scene) agentDied(ctx context.Context) error {
+	list, err := on.Kube.CoreV1().Pods(stage.System).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=hotpatch-agent"})
+	if err != nil {
+		return err
+	}
+	for _, pod := range list.Items {
+		for _, c := range pod.Status.ContainerStatuses {
+			if c.RestartCount > 0 && pod.DeletionTimestamp == nil {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("no agent has died")
 }
 
 // Someone else commits to the status branch, and even rewrites it: their file
@@ -132,7 +173,7 @@ func TestStatusBranchMovedByOthers(t *testing.T) {
 		_, err := s.repo.Git(s.ctx, args...)
 		s.must(err)
 	}
-	s.edit(images, "newTag: v1", "newTag: v2")
+	s.edit(stage.Images, "newTag: v1", "newTag: v2")
 	s.push("v2 on top of notes")
 	s.settled("game-server", api.PhaseComplete, 8, 8)
 	if out, err := s.repo.Git(s.ctx, "show", "origin/hotpatch-status:NOTES.md"); err != nil || out != "ours" {
@@ -143,10 +184,14 @@ func TestStatusBranchMovedByOthers(t *testing.T) {
 // says waits until the record is Degraded with all these words.
 func (s *scene) says(name string, words ...string) {
 	s.Helper()
-	s.must(on.Settled(s.ctx, s.repo, name, limit, func(v stage.StatusView) error {
+	s.must(stage.Eventually(s.ctx, limit, func(ctx context.Context) error {
+		status, err := s.repo.Status(ctx, name)
+		if err != nil {
+			return err
+		}
 		for _, word := range words {
-			if v.Phase != api.PhaseDegraded || !strings.Contains(v.Message, word) {
-				return fmt.Errorf("the record says %s: %q; want Degraded with %q", v.Phase, v.Message, word)
+			if status.Phase != api.PhaseDegraded || !strings.Contains(status.Message, word) {
+				return fmt.Errorf("the record says %s: %q; want Degraded with %q", status.Phase, status.Message, word)
 			}
 		}
 		return nil
@@ -176,19 +221,6 @@ func (s *scene) generations() map[string]int {
 		out[pod.Name] = a.Generation
 	}
 	return out
-}
-
-func (s *scene) killAgents() {
-	s.Helper()
-	list, err := on.Kube.CoreV1().Pods(stage.System).List(s.ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=hotpatch-agent"})
-	s.must(err)
-	for _, pod := range list.Items {
-		for _, c := range pod.Status.ContainerStatuses {
-			if c.State.Running != nil {
-				stage.KillContainer(c.ContainerID)
-			}
-		}
-	}
 }
 
 // serve serves one document on the nodes' own address, where pods reach it.

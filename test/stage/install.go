@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/crane"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -135,16 +134,4 @@ func (s *Stage) Clear(ctx context.Context) error {
 		}
 	}
 	return s.StopGit()
-}
-
-// Settled waits until the record of a HotPatch says that a commit has come as
-// far as it is to come, and returns the record.
-func (s *Stage) Settled(ctx context.Context, r *Repo, name string, limit time.Duration, want func(StatusView) error) error {
-	return Eventually(ctx, limit, func(ctx context.Context) error {
-		status, err := r.Status(ctx, name)
-		if err != nil {
-			return err
-		}
-		return want(StatusView{status})
-	})
 }

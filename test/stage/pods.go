@@ -5,11 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -62,6 +63,12 @@ func (s *Stage) Lives(ctx context.Context, app, container string) ([]Life, error
 	return lives, nil
 }
 
+// Youngest is the container that kubelet starts again the soonest: it waits the
+// longer the more often one has ended.
+func Youngest(lives []Life) Life {
+	return slices.MinFunc(lives, func(a, b Life) int { return cmp.Compare(a.Restarts, b.Restarts) })
+}
+
 // SameLives says which container is not the one it was.
 func SameLives(before, after []Life) error {
 	if len(before) != len(after) {
@@ -85,40 +92,41 @@ func Observed(pod corev1.Pod) (api.Observed, error) {
 	return o, json.Unmarshal([]byte(text), &o)
 }
 
-// initOf finds the first process of a container on this host: the one in the
-// container's cgroup whose innermost PID is 1.
+// initOf finds the first process of a container on this host: the oldest in the
+// container's cgroup. (That its PID inside is 1 does not hold with hostPID.)
 func initOf(containerID string) (pid int, start string, err error) {
 	_, id, _ := strings.Cut(containerID, "://")
-	statuses, _ := filepath.Glob("/proc/[0-9]*/cgroup")
-	for _, file := range statuses {
+	oldest := uint64(math.MaxUint64)
+	files, _ := filepath.Glob("/proc/[0-9]*/cgroup")
+	for _, file := range files {
 		cgroup, err := os.ReadFile(file)
 		if err != nil || !strings.Contains(string(cgroup), id) {
 			continue
 		}
-		dir := filepath.Dir(file)
-		if innermostPID(dir) != "1" {
+		text := startOf(filepath.Dir(file))
+		began, err := strconv.ParseUint(text, 10, 64)
+		if err != nil || began >= oldest {
 			continue
 		}
-		stat, err := os.ReadFile(filepath.Join(dir, "stat"))
-		if err != nil {
-			continue
+		oldest, start = began, text
+		if pid, err = strconv.Atoi(filepath.Base(filepath.Dir(file))); err != nil {
+			return 0, "", err
 		}
-		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-		_, err = fmt.Sscan(filepath.Base(dir), &pid)
-		return pid, fields[19], err
 	}
-	return 0, "", fmt.Errorf("no process of container %s on this host", id)
+	if pid == 0 {
+		err = fmt.Errorf("no process of container %s on this host", id)
+	}
+	return pid, start, err
 }
 
-func innermostPID(dir string) string {
-	status, _ := os.ReadFile(filepath.Join(dir, "status"))
-	for line := range strings.Lines(string(status)) {
-		if pids, ok := strings.CutPrefix(line, "NSpid:"); ok {
-			fields := strings.Fields(pids)
-			return fields[len(fields)-1]
-		}
+// startOf is when a process started, in clock ticks since boot; "" if it is
+// gone.
+func startOf(dir string) string {
+	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
+	if err != nil {
+		return ""
 	}
-	return ""
+	return strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))[19]
 }
 
 // BackOn waits until the container that took a killed one's place serves a
@@ -142,10 +150,16 @@ func (s *Stage) BackOn(ctx context.Context, app string, victim Life, version str
 	return time.Since(began), err
 }
 
-// KillContainer kills a container's first process with SIGKILL, as the kernel
-// would. One that is gone already is no error: that is what was wanted.
-func KillContainer(containerID string) {
-	if pid, _, err := initOf(containerID); err == nil {
-		syscall.Kill(pid, syscall.SIGKILL)
+// ResidentMemory is that of a container's first process, in bytes.
+func ResidentMemory(containerID string) (int, error) {
+	pid, _, err := initOf(containerID)
+	if err != nil {
+		return 0, err
 	}
+	pages, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0, err
+	}
+	resident, err := strconv.Atoi(strings.Fields(string(pages))[1])
+	return resident * os.Getpagesize(), err
 }

@@ -11,9 +11,12 @@ package main
 import (
 	"context"
 	"flag"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -26,7 +29,12 @@ func main() {
 	flag.StringVar(&o.dir, "dir", "/game", "folder with the files version and world.txt")
 	flag.StringVar(&o.game, "listen", ":7777", "address for players")
 	flag.StringVar(&o.http, "http", ":8080", "address for /healthz and /state")
+	version := flag.Bool("version", false, "say which program and which files these are, and exit")
 	flag.Parse()
+	if *version {
+		say(o.dir)
+		return
+	}
 
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -36,4 +44,14 @@ func main() {
 		slog.Error("the game is over", "error", err)
 		os.Exit(1)
 	}
+}
+
+// say tells the program apart from the files: after a hot-patch both are new.
+func say(dir string) {
+	files, err := os.ReadFile(filepath.Join(dir, "version"))
+	if err != nil {
+		slog.Error("no files", "error", err)
+		os.Exit(1)
+	}
+	fmt.Printf("program %s, files %s\n", build, strings.TrimSpace(string(files)))
 }

@@ -1,0 +1,42 @@
+package plan
+
+import (
+	"slices"
+
+	"hotpatch.dev/hotpatch/api"
+)
+
+// mending puts files right that are not what their pod was told to have:
+// somebody replaced one by hand, or its sidecar lost it. A pod is only told of a
+// revision once its files were in place, so this is no matter of waiting.
+// Containers are put right by the node's agent. As these pods count as changing
+// already, there are at most as many at once as may change.
+func (w *world) mending() []Action {
+	atOnce := max(1, w.in.Rollout.MaxConcurrent.Of(len(w.pods)))
+	var actions []Action
+	for _, p := range w.pods {
+		to := w.told(p)
+		if p.hasFiles(to) || !p.running(to) || len(actions) == atOnce {
+			continue
+		}
+		actions = append(actions, Action{Kind: Apply, Pod: p.Name, UID: p.UID, Revision: to, Reason: "its files are not the ones that it was told to have"})
+	}
+	return actions
+}
+
+// told is the revision that a pod was told to be on and that it should stay on;
+// an empty one where it is to go elsewhere.
+func (w *world) told(p Pod) Revision {
+	same := func(q Pod) bool { return q.UID == p.UID }
+	switch {
+	case p.Desired.Revision == w.in.Revision.ID && slices.ContainsFunc(w.chosen, same):
+		return w.in.Revision
+	case p.Desired.Revision == w.stable.ID && slices.ContainsFunc(w.held, same):
+		return w.stable
+	}
+	return Revision{}
+}
+
+func (p Pod) hasFiles(r Revision) bool {
+	return !slices.ContainsFunc(r.Files, func(want api.DesiredFile) bool { return !p.hasFile(want) })
+}
