@@ -6,13 +6,15 @@ TOOLS := $(CURDIR)/.cluster/bin
 GO := CGO_ENABLED=0 go
 BUILD := $(GO) build -trimpath -ldflags "-s -w"
 
-.PHONY: build cluster cluster-down images stage demo demo-down test lint unit e2e box-test bench
+.PHONY: build box cluster cluster-down images stage demo demo-down test lint unit e2e box-test bench
 build: ## the four programs into bin/
 	$(BUILD) -o bin/ ./cmd/...
 
-cluster: ## a real Kubernetes on this machine (NODES=2 for two nodes)
+box:
 	@echo "building Kubernetes from source (some minutes the first time)"
 	@cd test/cluster && $(BUILD) -o $(TOOLS)/ ./kube && $(BUILD) -o $(TOOLS)/box .
+
+cluster: box ## a real Kubernetes on this machine (NODES=2 for two nodes)
 	@$(TOOLS)/box up --nodes $(NODES)
 
 cluster-down: ## stop it and leave nothing behind
@@ -33,7 +35,8 @@ demo-down: ## end the demo and its cluster
 	@test ! -x $(TOOLS)/demo || $(TOOLS)/demo clear
 	@$(MAKE) --no-print-directory cluster-down
 
-test: lint unit e2e ## everything
+test: lint unit box-test e2e ## everything
+	@$(MAKE) --no-print-directory cluster-down
 
 lint:
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt'ed:"; gofmt -l .; exit 1; }
@@ -41,6 +44,9 @@ lint:
 
 unit: ## all but the cluster's tests, with the race detector
 	go test -race $$(go list ./... | grep -v /test/e2e)
+
+box-test: box ## the cluster in a box: mends what died, leaves nothing behind
+	cd test/cluster && $(GO) vet . ./kube && $(GO) test -trimpath -count=1 -timeout 15m .
 
 e2e: stage ## on the real cluster
 	$(GO) test -trimpath -count=1 -timeout 30m ./test/e2e

@@ -23,8 +23,9 @@ import (
 const reloadLabel = "hotpatch.dev/reload-pending"
 
 const (
-	stopLimit   = 250 * time.Millisecond
-	reloadLimit = 10 * time.Second
+	stopLimit    = 250 * time.Millisecond
+	stopAttempts = 3
+	reloadLimit  = 10 * time.Second
 	// settleTime is how long a reload may take before old processes are counted.
 	settleTime = 60 * time.Millisecond
 )
@@ -42,8 +43,19 @@ type container struct {
 // bring has one container where it should be and returns what was then read
 // off the node, also when that did not work; the error says why.
 func (a *Agent) bring(ctx context.Context, pod *corev1.Pod, revision string, want api.DesiredContainer) (api.ObservedContainer, error) {
-	observed := api.ObservedContainer{Name: want.Name}
 	c := &container{want: want, revision: revision}
+	observed, err := a.attempt(ctx, c, pod)
+	if err != nil && c.rt.ID != "" { // did it end under our hands?
+		if _, gone := a.runtime.Container(ctx, c.rt.ID); errors.Is(gone, runtime.ErrGone) {
+			err = gone
+		}
+	}
+	return observed, err
+}
+
+func (a *Agent) attempt(ctx context.Context, c *container, pod *corev1.Pod) (api.ObservedContainer, error) {
+	want := c.want
+	observed := api.ObservedContainer{Name: want.Name}
 	if err := a.inspect(ctx, c, pod); err != nil {
 		return observed, err
 	}
@@ -186,7 +198,7 @@ func (a *Agent) swap(ctx context.Context, c *container, do move, target *process
 			return err
 		}
 	}
-	result, err := swap.Do(ctx, swap.Request{
+	result, err := swapOnce(ctx, swap.Request{
 		PID: c.rt.PID, Root: source, Destinations: c.rt.Destinations,
 		Carry: slices.Concat(defaultCarry, c.want.Carry), Signal: signalOf(c.want), Target: target,
 		StageDir: a.options.StageDir, CgroupDir: a.options.CgroupDir, StopLimit: stopLimit, At: a.options.At,
@@ -200,6 +212,18 @@ func (a *Agent) swap(ctx context.Context, c *container, do move, target *process
 	log.Infof("%s to %s: %d threads stopped for %s, %s in all", do, imageName(c), result.Stopped,
 		result.StopTime.Round(time.Microsecond), result.Total.Round(time.Microsecond))
 	return nil
+}
+
+// swapOnce tries again when processes did not stop in time, which on a busy node
+// says little; nothing was changed then.
+func swapOnce(ctx context.Context, req swap.Request) (result swap.Result, err error) {
+	for attempt := 1; attempt <= stopAttempts; attempt++ {
+		if result, err = swap.Do(ctx, req); !errors.Is(err, swap.ErrNotStopped) {
+			break
+		}
+		time.Sleep(time.Duration(attempt) * 20 * time.Millisecond)
+	}
+	return result, err
 }
 
 func imageName(c *container) string {

@@ -54,7 +54,7 @@ func (t *tracer) stopAll(limit time.Duration) error {
 			}
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("new processes appeared for %s without end", limit)
+			return fmt.Errorf("%w: new ones appeared for %s without end", ErrNotStopped, limit)
 		}
 	}
 }
@@ -135,7 +135,7 @@ func (t *tracer) await(th *thread, end time.Time) error {
 			return nil
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("thread %d did not stop in time (state %c)", th.id, t.state(th.id))
+			return fmt.Errorf("%w: thread %d is in state %c", ErrNotStopped, th.id, t.state(th.id))
 		}
 		if spins > 20 {
 			time.Sleep(20 * time.Microsecond)

@@ -66,6 +66,10 @@ var Steps = []string{"inspect", "stage", "clone", "compose", "park", "stop", "pi
 // ErrBusy says that someone else is swapping the same container.
 var ErrBusy = errors.New("another swap of this container is under way")
 
+// ErrNotStopped says that the container's processes could not be stopped within
+// the limit.
+var ErrNotStopped = errors.New("the processes did not stop in time")
+
 // Do swaps. An error says whether the root was changed. Only one swap of a
 // container runs at a time on a node, whoever runs it.
 func Do(ctx context.Context, req Request) (Result, error) {

@@ -39,7 +39,7 @@ func (r *renderer) build(root string) ([]object, error) {
 	} else if err := r.load(disk, root); err != nil {
 		return nil, err
 	}
-	built, err := kustomize(disk, "/"+dir)
+	built, err := kustomize(disk, path.Join("/", dir))
 	if err != nil {
 		return nil, &api.Error{File: root, Reason: strings.ReplaceAll(err.Error(), "'/", "'")}
 	}

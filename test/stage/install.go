@@ -54,20 +54,21 @@ func (s *Stage) apply(dirs ...string) func(context.Context) error {
 	}
 }
 
-// pin is an overlay of a kustomization with our images by digest: those that are
-// built anew under the same tag are rolled out, others stay as they run.
+// pin is an overlay of a kustomization with all images by digest: what was built
+// anew under the same tag is rolled out, the rest stays as it runs.
 func (s *Stage) pin(dir string) (overlay string, err error) {
 	overlay = s.path(filepath.Join("overlays", strings.ReplaceAll(dir, "/", "-")))
 	if err := os.MkdirAll(overlay, 0o755); err != nil {
 		return "", err
 	}
 	text := fmt.Sprintf("resources: [../../../%s]\nimages:\n", dir)
-	for _, program := range []string{"reconciler", "agent", "sidecar"} {
-		digest, err := crane.Digest(fmt.Sprintf("127.0.0.1:5000/hotpatch/%s:dev", program))
+	for _, image := range []string{"hotpatch/reconciler:dev", "hotpatch/agent:dev", "hotpatch/sidecar:dev", "game-server:v1", "game-2048:v1"} {
+		digest, err := crane.Digest("127.0.0.1:5000/" + image)
 		if err != nil {
-			return "", fmt.Errorf("find the image of hotpatch-%s (is `make images` done?): %w", program, err)
+			return "", fmt.Errorf("find image %s (is `make images` done?): %w", image, err)
 		}
-		text += fmt.Sprintf("- {name: registry.example:5000/hotpatch/%s, digest: %q}\n", program, digest)
+		name, _, _ := strings.Cut(image, ":")
+		text += fmt.Sprintf("- {name: registry.example:5000/%s, digest: %q}\n", name, digest)
 	}
 	return overlay, os.WriteFile(filepath.Join(overlay, "kustomization.yaml"), []byte(text), 0o644)
 }

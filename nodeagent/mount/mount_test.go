@@ -1,0 +1,164 @@
+package mount
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestMain(m *testing.M) {
+	if os.Geteuid() != 0 {
+		fmt.Fprintln(os.Stderr, "these tests mount and need root")
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// Many at once, so that the first thread, which never ends, is asked too.
+func TestAThreadsNamespaceNeverLeaks(t *testing.T) {
+	dir, own := t.TempDir(), namespaceOf(t, "self")
+	var all sync.WaitGroup
+	for range 100 {
+		all.Go(func() {
+			if err := Thread(func() error { return mountPrivately(dir) }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, thread := range threads { // one may just be ending
+		if ns, err := os.Readlink("/proc/self/task/" + thread.Name() + "/ns/mnt"); err == nil && ns != own {
+			t.Errorf("thread %s was left in %s, ours is %s", thread.Name(), ns, own)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "inside")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a mount of a thread is seen by all: %v", err)
+	}
+}
+
+// mountPrivately mounts where only this thread sees it, and sees it.
+func mountPrivately(dir string) error {
+	if unix.Gettid() == unix.Getpid() {
+		return errors.New("the first thread was given away")
+	}
+	ns, err := Private()
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	if err := Mount(Filesystem{Type: "tmpfs", Source: "tmpfs"}, dir); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "inside"), nil, 0o600)
+}
+
+func TestAThreadReturnsItsError(t *testing.T) {
+	want := errors.New("so it is")
+	if err := Thread(func() error { return want }); err != want {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestOneComesBackToANamespace(t *testing.T) {
+	dir := t.TempDir()
+	err := Thread(func() error {
+		first, err := Private()
+		if err != nil {
+			return err
+		}
+		defer first.Close()
+		if err := mountPrivately(dir); err != nil { // in a second one
+			return err
+		}
+		if err := Enter(first); err != nil {
+			return err
+		}
+		if _, err := os.Stat(filepath.Join(dir, "inside")); !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("the first namespace has the mount of the second: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRestrict(t *testing.T) {
+	dir := t.TempDir()
+	err := Thread(func() error {
+		if err := mountPrivately(dir); err != nil {
+			return err
+		}
+		if err := Restrict(dir, []string{"rw", "relatime"}); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, "second"), nil, 0o600); err != nil {
+			return fmt.Errorf("nothing was to be restricted: %w", err)
+		}
+		if err := Restrict(dir, []string{"ro", "nosuid", "relatime"}); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, "third"), nil, 0o600); !errors.Is(err, unix.EROFS) {
+			return fmt.Errorf("a read-only mount was written: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestErrorsAreInWords(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for want, call := range map[string]func() error{
+		"mount odd on /nowhere: no such":                func() error { return Mount(Filesystem{Type: "odd"}, "/nowhere") },
+		"open_tree /nowhere clone: no such":             func() error { _, err := Clone(unix.AT_FDCWD, "/nowhere", true); return err },
+		"move_mount " + file.Name() + " on /nowhere: ":  func() error { return Attach(file, "/nowhere") },
+		"mount_setattr /nowhere ro,noexec: no such":     func() error { return Restrict("/nowhere", []string{"ro", "noexec"}) },
+		"pivot_root /nowhere /nowhere/old: no such":     func() error { return Pivot("/nowhere", "/nowhere/old") },
+		"umount2 /nowhere detach: no such":              func() error { return Detach("/nowhere") },
+		"mount /nowhere private: no such":               func() error { return Unshare("/nowhere") },
+		"setns " + file.Name() + ": invalid argument":   func() error { return Enter(file) },
+		"statx /nowhere: no such":                       func() error { _, _, err := ID(unix.AT_FDCWD, "/nowhere", 0); return err },
+		"move_mount " + file.Name() + " on /dev/null: ": func() error { return AttachTo(file, os.NewFile(^uintptr(0), "/dev/null")) },
+	} {
+		err := Thread(func() error {
+			ns, err := Private()
+			if err != nil {
+				return err
+			}
+			defer ns.Close()
+			return call()
+		})
+		var failure *Error
+		if !errors.As(err, &failure) || failure.Unwrap() == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("got %v, want %s…", err, want)
+		}
+	}
+	if err := failed("mount", "nothing", nil); err != nil {
+		t.Errorf("success is the error %v", err)
+	}
+}
+
+func namespaceOf(t *testing.T, pid string) string {
+	t.Helper()
+	ns, err := os.Readlink("/proc/" + pid + "/ns/mnt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ns
+}
