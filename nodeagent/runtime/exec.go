@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -16,6 +17,9 @@ import (
 
 // maxOutput is how much of a command's output is kept, its end.
 const maxOutput = 4 << 10
+
+// drainLimit is how long a command's output may trail behind its end.
+const drainLimit = 500 * time.Millisecond
 
 // execSpec is the process that commands in the container are modelled on.
 type execSpec struct{ process *specs.Process }
@@ -66,6 +70,7 @@ func (r *Runtime) Exec(ctx context.Context, c Container, args []string) error {
 	select {
 	case status := <-exit:
 		if status.ExitCode() != 0 {
+			drain(process.IO())
 			return fmt.Errorf("%q ended with %d: %s", strings.Join(args, " "), status.ExitCode(), output.String())
 		}
 		return status.Error()
@@ -79,10 +84,30 @@ func (r *Runtime) Exec(ctx context.Context, c Container, args []string) error {
 	}
 }
 
-// tail keeps the end of what is written to it.
-type tail struct{ b bytes.Buffer }
+// drain waits for output that is still on its way when its command has ended.
+// What the command has left running may keep the output open for good; deleting
+// the process ends the wait then.
+func drain(output cio.IO) {
+	drained := make(chan struct{})
+	go func() {
+		output.Wait()
+		close(drained)
+	}()
+	select {
+	case <-drained:
+	case <-time.After(drainLimit):
+	}
+}
+
+// tail keeps the end of what is written to it, by both streams at once.
+type tail struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
 
 func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.b.Write(p)
 	if extra := t.b.Len() - maxOutput; extra > 0 {
 		t.b.Next(extra)
@@ -90,4 +115,8 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (t *tail) String() string { return strings.TrimSpace(t.b.String()) }
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.TrimSpace(t.b.String())
+}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 type Spec struct {
 	Image       string // as Import returned it
 	Pod, Name   string // UID of a pod and name in it, as kubelet labels them
+	PodName     string // of the pod, in the namespace default
 	Env         []string
 	Mounts      []specs.Mount
 	ReadOnly    bool
@@ -66,7 +68,8 @@ func (c *Container) start(spec Spec) error {
 		snapshotter = "overlayfs"
 	}
 	loaded, err := c.node.Client.NewContainer(ctx, c.ID, client.WithSnapshotter(snapshotter), client.WithNewSnapshot(c.ID, image),
-		client.WithContainerLabels(map[string]string{"io.cri-containerd.kind": "container", "io.kubernetes.pod.uid": spec.Pod, "io.kubernetes.container.name": spec.Name}),
+		client.WithContainerLabels(map[string]string{"io.cri-containerd.kind": "container", "io.kubernetes.pod.uid": spec.Pod, "io.kubernetes.container.name": spec.Name,
+			"io.kubernetes.pod.name": spec.PodName, "io.kubernetes.pod.namespace": "default"}),
 		client.WithNewSpec(c.specOptions(image, spec)...))
 	if err != nil {
 		return err
@@ -100,6 +103,26 @@ func (c *Container) await() error {
 	}
 	log, _ := os.ReadFile(filepath.Join(c.Share, "log"))
 	return fmt.Errorf("the container does not answer: %s", log)
+}
+
+// Kill ends the container's processes, and leaves the rest to be looked at.
+func (c *Container) Kill() error {
+	loaded, err := c.node.Client.LoadContainer(Context(), c.ID)
+	if err != nil {
+		return err
+	}
+	task, err := loaded.Task(Context(), nil)
+	if err != nil {
+		return err
+	}
+	ended, err := task.Wait(Context())
+	if err != nil {
+		return err
+	}
+	if err := task.Kill(Context(), syscall.SIGKILL); err != nil {
+		return err
+	}
+	return (<-ended).Error()
 }
 
 // Remove kills and removes the container; again does nothing.

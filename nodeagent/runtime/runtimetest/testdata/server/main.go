@@ -53,6 +53,21 @@ func command(args []string) {
 	case "fail":
 		fmt.Println("it went wrong")
 		os.Exit(3)
+	case "babble": // more than anyone keeps, to both streams at once
+		for i := range 500 {
+			fmt.Println("so", i)
+			fmt.Fprintln(os.Stderr, "much", i)
+		}
+		fmt.Println("the end")
+		os.Exit(4)
+	case "leave": // a child that keeps the output open
+		child := exec.Command("/proc/self/exe", "sleep")
+		child.Stdout = os.Stdout
+		if err := child.Start(); err != nil {
+			panic(err)
+		}
+		fmt.Println("left one behind")
+		os.Exit(5)
 	case "cat":
 		content, err := os.ReadFile(args[1])
 		if err != nil {

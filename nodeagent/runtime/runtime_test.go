@@ -1,0 +1,105 @@
+package runtime_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/containerd/containerd/v2/client"
+
+	"hotpatch.dev/hotpatch/nodeagent/runtime"
+	"hotpatch.dev/hotpatch/nodeagent/runtime/runtimetest"
+)
+
+func TestFindIsTheRunningOne(t *testing.T) {
+	spec := runtimetest.Spec{Image: game, Pod: "uid-find", Name: "main"}
+	ended := node.Run(t, spec)
+	if err := ended.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for what, find := range map[string]func() error{
+		"ended":        func() error { _, err := rt.Find(t.Context(), "uid-find", "main"); return err },
+		"ended, by ID": func() error { _, err := rt.Container(t.Context(), ended.ID); return err },
+		"unknown":      func() error { _, err := rt.Container(t.Context(), "nobody"); return err },
+		"no labels":    func() error { _, err := rt.Labels(t.Context(), "nobody"); return err },
+		"to label": func() error {
+			return rt.SetLabels(t.Context(), "nobody", map[string]string{"hotpatch.dev/x": "y"})
+		},
+	} {
+		if err := find(); !errors.Is(err, runtime.ErrGone) {
+			t.Errorf("%s: got %v", what, err)
+		}
+	}
+	restarted := node.Run(t, spec) // beside the ended one, as kubelet has it
+	if id, err := rt.Find(t.Context(), "uid-find", "main"); err != nil || id != restarted.ID {
+		t.Errorf("found %s, %v; want %s", id, err, restarted.ID)
+	}
+	for _, other := range [][2]string{{"uid-find", "other"}, {"uid-other", "main"}} {
+		if id, err := rt.Find(t.Context(), other[0], other[1]); !errors.Is(err, runtime.ErrGone) {
+			t.Errorf("%v: found %s, %v", other, id, err)
+		}
+	}
+}
+
+func TestContainerIsAsContainerdHasIt(t *testing.T) {
+	c := node.Run(t, runtimetest.Spec{Image: game, Pod: "uid-is", Name: "main"})
+	is := load(t, c)
+	if is.PID != c.PID || is.SnapshotKey != c.ID || is.Parent != present(t, game).Chain || is.UserNamespace {
+		t.Errorf("got %+v", is)
+	}
+	if !strings.Contains(strings.Join(is.Destinations, " "), "/share") {
+		t.Errorf("/share is none of the destinations %v", is.Destinations)
+	}
+	if mounts := node.Mounts(); !strings.Contains(strings.Join(mounts, " "), is.Rootfs) {
+		t.Errorf("nothing is mounted on %s, only on %v", is.Rootfs, mounts)
+	}
+}
+
+// Such containers are only described: they need not run to be refused.
+func TestWhatHasNoRootOfOursIsRefused(t *testing.T) {
+	for want, options := range map[string][]client.NewContainerOpts{
+		"snapshotter native":        {client.WithSnapshotter("native"), client.WithRuntime("io.containerd.runc.v2", nil)},
+		"io.containerd.kata.v2":     {client.WithSnapshotter("overlayfs"), client.WithRuntime("io.containerd.kata.v2", nil)},
+		"runs on io.containerd.run": {client.WithSnapshotter("overlayfs"), client.WithRuntime("io.containerd.runsc.v1", nil)},
+	} {
+		created, err := node.Client.NewContainer(runtimetest.Context(), "refused", append(options, client.WithNewSpec())...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = rt.Container(t.Context(), "refused")
+		if err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, runtime.ErrGone) {
+			t.Errorf("%s: got %v", want, err)
+		}
+		if err := created.Delete(runtimetest.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestLabelsComeBack(t *testing.T) {
+	c := node.Run(t, runtimetest.Spec{Image: game, Pod: "uid-labels", Name: "main", PodName: "game-1"})
+	before := load(t, c).Labels
+	for _, value := range []string{"first", "second", ""} {
+		if err := rt.SetLabels(t.Context(), c.ID, map[string]string{"hotpatch.dev/test": value}); err != nil {
+			t.Fatal(err)
+		}
+		labels, err := rt.Labels(t.Context(), c.ID)
+		if err != nil || labels["hotpatch.dev/test"] != value || labels["io.kubernetes.pod.uid"] != "uid-labels" {
+			t.Errorf("labels are %v, %v", labels, err)
+		}
+		if value == "" && len(labels) != len(before) {
+			t.Errorf("labels before %v and after %v", before, labels)
+		}
+	}
+	if pod, ok := rt.PodOf(t.Context(), c.ID); !ok || pod != "default/game-1" {
+		t.Errorf("the pod is %q %v", pod, ok)
+	}
+	if err := rt.SetLabels(t.Context(), c.ID, map[string]string{"io.cri-containerd.kind": "sandbox"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{c.ID, "nobody"} {
+		if pod, ok := rt.PodOf(t.Context(), id); ok {
+			t.Errorf("%s is said to be a container of %s", id, pod)
+		}
+	}
+}
