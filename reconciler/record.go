@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +26,8 @@ type statusBranch interface {
 const (
 	commitTimeout = time.Minute
 	flushTimeout  = 5 * time.Second
+	// progressPace is how often progress is committed. Ends are at once.
+	progressPace = time.Second
 )
 
 // result is what there is to say about one HotPatch; subject says it in words.
@@ -44,6 +47,7 @@ type recorder struct {
 	mu      sync.Mutex
 	latest  map[string]result             // by HotPatch, all there are
 	written map[string]api.HotPatchStatus // what the branch holds
+	last    time.Time                     // of the last commit
 }
 
 func (r *recorder) dir() string { return path.Join("clusters", r.cluster) }
@@ -104,6 +108,7 @@ func (r *recorder) record(ctx context.Context) {
 			failures = 0
 		}
 		r.rest(ctx, failures)
+		r.gather(ctx)
 	}
 	if err := r.commit(context.WithoutCancel(ctx), flushTimeout); err != nil {
 		logging.From(ctx).WithError(err).Warn("the last results are not committed; the next leader will observe them again")
@@ -123,6 +128,37 @@ func (r *recorder) rest(ctx context.Context, failures int) {
 	case <-ctx.Done():
 	case <-time.After(backoff(failures - 1)):
 	}
+}
+
+// gather waits while there is only progress to tell and some was told a moment
+// ago: a log of every pod of every rollout would hide what people look for.
+func (r *recorder) gather(ctx context.Context) {
+	r.mu.Lock()
+	pause := time.NewTimer(time.Until(r.last.Add(progressPace)))
+	r.mu.Unlock()
+	defer pause.Stop()
+	for !r.ended() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-pause.C:
+			return
+		case <-r.wake.wake:
+		}
+	}
+}
+
+// ended tells whether something is to be told that is more than progress.
+func (r *recorder) ended() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, now := range r.latest {
+		underway := now.status.Phase == api.PhaseProgressing || now.status.Phase == api.PhasePending
+		if before, ok := r.written[key]; !underway && !(ok && sameMeaning(before, now.status)) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(slices.Collect(maps.Keys(r.written)), func(key string) bool { _, ok := r.latest[key]; return !ok })
 }
 
 // commit writes everything whose meaning differs from what the branch holds.
@@ -150,7 +186,7 @@ func (r *recorder) commit(ctx context.Context, limit time.Duration) error {
 	}
 	logging.From(ctx).WithField("commit", commit).Infof("recorded: %s", change.Subject)
 	r.mu.Lock()
-	r.written = next
+	r.written, r.last = next, time.Now()
 	r.mu.Unlock()
 	return nil
 }
@@ -195,8 +231,8 @@ func removed(s api.HotPatchStatus) string {
 
 // words are the commit's subject and body.
 func words(subjects []string) (subject, body string) {
-	if len(subjects) == 1 {
-		return subjects[0], ""
+	if all := strings.Join(subjects, "; "); len(all) <= maxSubject || len(subjects) == 1 {
+		return all, ""
 	}
 	for _, s := range subjects {
 		body += s + "\n"

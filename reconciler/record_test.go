@@ -1,12 +1,15 @@
 package reconciler
 
 import (
+	"context"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/gitsource"
 )
 
 func testStatus(name string, updated int) api.HotPatchStatus {
@@ -48,7 +51,7 @@ func TestOnlyNewMeaningIsCommitted(t *testing.T) {
 		"one more pod":        {writtenBefore(testStatus("game", 5)), results(testStatus("game", 6)), "game: subject"},
 		"first of all":        {writtenBefore(), results(testStatus("game", 0)), "game: subject"},
 		"one of two":          {writtenBefore(testStatus("a", 1), testStatus("b", 1)), results(testStatus("a", 1), testStatus("b", 2)), "b: subject"},
-		"two":                 {writtenBefore(testStatus("a", 1), testStatus("b", 1)), results(testStatus("a", 2), testStatus("b", 2)), "2 HotPatches changed"},
+		"two":                 {writtenBefore(testStatus("a", 1), testStatus("b", 1)), results(testStatus("a", 2), testStatus("b", 2)), "a: subject; b: subject"},
 		"one is gone":         {writtenBefore(testStatus("a", 1), testStatus("b", 1)), results(testStatus("a", 1)), "b: removed from Git, its 8 pods stay as they are"},
 		"nothing, ever":       {writtenBefore(), nil, ""},
 		"gone and came again": {writtenBefore(), results(testStatus("b", 1)), "b: subject"},
@@ -87,7 +90,62 @@ func TestCommitSaysWhatMachinesNeed(t *testing.T) {
 	if !strings.Contains(string(change.Files["clusters/box/default/a.yaml"]), "phase: Progressing") {
 		t.Errorf("the record is not there: %v", change.Files)
 	}
-	if !strings.Contains(change.Body, "a: subject\nb: subject\nold: removed") {
-		t.Errorf("body %q", change.Body)
+	if change.Subject != "a: subject; b: subject; old: removed from Git, its 8 pods stay as they are" {
+		t.Errorf("subject %q", change.Subject)
 	}
+}
+
+func TestLongNewsGoToTheBody(t *testing.T) {
+	long := strings.Repeat("long ", 15)
+	subject, body := words([]string{"a: " + long, "b: " + long})
+	if subject != "2 HotPatches changed" || body != "a: "+long+"\nb: "+long+"\n" {
+		t.Errorf("subject %q, body %q", subject, body)
+	}
+}
+
+// countingBranch counts commits, and keeps the last.
+type countingBranch struct {
+	mu      sync.Mutex
+	commits []gitsource.Change
+}
+
+func (b *countingBranch) Read(context.Context, string) (map[string][]byte, error) { return nil, nil }
+
+func (b *countingBranch) Commit(_ context.Context, change gitsource.Change) (string, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.commits = append(b.commits, change)
+	return "c", nil
+}
+
+func (b *countingBranch) count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.commits)
+}
+
+func TestProgressIsGatheredAndEndsAreNot(t *testing.T) {
+	branch := &countingBranch{}
+	r := &recorder{branch: branch, cluster: "box", metrics: newMetrics(), wake: newTrigger(), written: writtenBefore()}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { r.record(ctx); close(ended) }()
+	for updated := range 8 {
+		r.submit(results(testStatus("game", updated)))
+		time.Sleep(10 * time.Millisecond)
+	}
+	if n := branch.count(); n != 1 {
+		t.Errorf("%d commits of progress in a moment, want the first alone", n)
+	}
+	done := testStatus("game", 8)
+	done.Phase = api.PhaseComplete
+	r.submit(results(done))
+	for deadline := time.Now().Add(progressPace / 2); branch.count() < 2 && time.Now().Before(deadline); {
+		time.Sleep(5 * time.Millisecond)
+	}
+	if n := branch.count(); n != 2 {
+		t.Errorf("%d commits, want the end at once", n)
+	}
+	cancel()
+	<-ended
 }

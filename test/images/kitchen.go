@@ -41,7 +41,7 @@ func (k *kitchen) has(source string) bool {
 // changes nothing must not change the image.
 func (k *kitchen) goBuild(ctx context.Context, source, name, ldflags string) ([]byte, error) {
 	out := filepath.Join(k.cache, "images", name)
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w "+ldflags, "-o", out, "./"+source)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "grpcnotrace", "-buildvcs=false", "-ldflags", "-s -w "+ldflags, "-o", out, "./"+source)
 	cmd.Dir = k.root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if output, err := cmd.CombinedOutput(); err != nil {
