@@ -37,9 +37,8 @@ func trim(object any) (any, error) {
 			small.Annotations[key] = value
 		}
 	}
-	for _, c := range pod.Spec.Containers {
-		small.Spec.Containers = append(small.Spec.Containers, corev1.Container{Name: c.Name})
-	}
+	small.Spec.Containers = trimContainers(pod.Spec.Containers)
+	small.Spec.InitContainers = trimContainers(pod.Spec.InitContainers) // sidecars are among them
 	for _, c := range pod.Status.Conditions {
 		if c.Type == api.UpToDateCondition {
 			small.Status.Conditions = append(small.Status.Conditions, c)
@@ -48,6 +47,14 @@ func trim(object any) (any, error) {
 	small.Status.ContainerStatuses = trimStatuses(pod.Status.ContainerStatuses)
 	small.Status.InitContainerStatuses = trimStatuses(pod.Status.InitContainerStatuses)
 	return small, nil
+}
+
+func trimContainers(containers []corev1.Container) []corev1.Container {
+	var out []corev1.Container
+	for _, c := range containers {
+		out = append(out, corev1.Container{Name: c.Name})
+	}
+	return out
 }
 
 func trimStatuses(statuses []corev1.ContainerStatus) []corev1.ContainerStatus {
@@ -76,5 +83,6 @@ func changed(before, after any) bool {
 			return true
 		}
 	}
-	return !reflect.DeepEqual(old.Status.ContainerStatuses, pod.Status.ContainerStatuses)
+	return !reflect.DeepEqual(old.Status.ContainerStatuses, pod.Status.ContainerStatuses) ||
+		!reflect.DeepEqual(old.Status.InitContainerStatuses, pod.Status.InitContainerStatuses)
 }
