@@ -148,7 +148,7 @@ func (a *Agent) watchStarts(ctx context.Context) {
 	}
 }
 
-// podKey splits a queue's key.
+// pod is a copy of the pod of a queue's key, nil if there is none.
 func (a *Agent) pod(key string) (*corev1.Pod, error) {
 	object, exists, err := a.pods.GetStore().GetByKey(key)
 	if err != nil || !exists {
@@ -158,5 +158,5 @@ func (a *Agent) pod(key string) (*corev1.Pod, error) {
 	if !ok {
 		return nil, fmt.Errorf("the cache holds a %T for %s", object, key)
 	}
-	return pod, nil
+	return pod.DeepCopy(), nil
 }

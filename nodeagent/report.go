@@ -14,27 +14,31 @@ import (
 	"hotpatch.dev/hotpatch/internal/logging"
 )
 
-// report writes what was observed, if that means anything new.
+// report writes what was observed, if that means anything new, and notes on our
+// copy of the pod what it says now.
 func (a *Agent) report(ctx context.Context, pod *corev1.Pod, before, after api.Observed) error {
 	after = keepTimes(before, after, time.Now().UTC().Truncate(time.Second))
 	text, err := json.Marshal(after)
 	if err != nil {
 		return err
 	}
-	if string(text) == pod.Annotations[api.ObservedAnnotation] {
-		return nil
-	}
+	news := string(text) != pod.Annotations[api.ObservedAnnotation]
 	upToDate := after.Revision != "" && failureOf(after) == nil && allDone(after)
-	if err := a.patchMetadata(ctx, pod, string(text), after, upToDate); err != nil {
-		return err
+	if news {
+		if err := a.patchMetadata(ctx, pod, string(text), after, upToDate); err != nil {
+			return err
+		}
 	}
-	if after.Revision == "" {
+	if after.Revision == "" && len(after.Containers) == 0 {
 		return nil // images were prepared, nothing else was asked
 	}
+	// Looked at without news too: writing it may have failed the last time.
 	if err := a.patchCondition(ctx, pod, after, upToDate); err != nil {
 		return err
 	}
-	a.event(ctx, pod, before, after, upToDate)
+	if news {
+		a.event(ctx, pod, before, after, upToDate)
+	}
 	return nil
 }
 
@@ -83,6 +87,7 @@ func (a *Agent) patchMetadata(ctx context.Context, pod *corev1.Pod, observed str
 	if _, err := a.kube.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, body, metav1.PatchOptions{}); err != nil {
 		return fmt.Errorf("write what was observed on pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
+	metav1.SetMetaDataAnnotation(&pod.ObjectMeta, api.ObservedAnnotation, observed)
 	return nil
 }
 
