@@ -69,11 +69,13 @@ func (a *Agent) attempt(ctx context.Context, c *container, pod *corev1.Pod) (api
 		observed.Image = ownImage(pod, want, c.is)
 	}
 	observed.OldProcesses, observed.StaleDirs = c.view.OldProcesses, c.view.StaleDirs
+	if !errors.Is(bringErr, swap.ErrBusy) { // whose root is not mounted yet
+		a.prune(ctx, c) // also after a failure: each try makes a root
+	}
 	if bringErr != nil {
 		return observed, bringErr
 	}
 	observed.State = settled(want, c.is)
-	a.prune(ctx, c)
 	return observed, nil
 }
 
