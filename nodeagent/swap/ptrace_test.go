@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hotpatch.dev/hotpatch/internal/process"
+	"hotpatch.dev/hotpatch/nodeagent/mount"
 	"hotpatch.dev/hotpatch/nodeagent/runtime/runtimetest"
 	"hotpatch.dev/hotpatch/nodeagent/swap"
 )
@@ -99,11 +99,13 @@ func TestForkersLeaveNobodyBehind(t *testing.T) {
 func TestATracedProcessIsRefused(t *testing.T) {
 	c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref})
 	traced, done := make(chan error), make(chan struct{})
-	go func() {
-		runtime.LockOSThread() // a tracer is a thread; it ends here
+	// A tracer is a thread, and must end: the first one of a program never does,
+	// and the container could not be killed then.
+	go mount.Thread(func() error {
 		traced <- unix.PtraceSeize(c.PID)
 		<-done
-	}()
+		return nil
+	})
 	if err := <-traced; err != nil {
 		t.Fatal(err)
 	}
