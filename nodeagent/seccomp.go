@@ -1,14 +1,13 @@
 package nodeagent
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 
-	"github.com/containerd/containerd/v2/contrib/seccomp"
 	"github.com/google/renameio/v2"
-	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"hotpatch.dev/hotpatch/nodeagent/runtime"
 )
 
 // SeccompProfile is the file name that the agent's pod asks for as its
@@ -19,13 +18,11 @@ const SeccompProfile = "hotpatch-agent.json"
 // for them: the runtime's default for the agent's capabilities, and pivot_root,
 // which no default allows.
 func InstallSeccomp(dir string) error {
-	spec := &specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{}}}
+	var capabilities []string
 	for _, c := range needed {
-		spec.Process.Capabilities.Bounding = append(spec.Process.Capabilities.Bounding, "CAP_"+c.name)
+		capabilities = append(capabilities, "CAP_"+c.name)
 	}
-	profile := seccomp.DefaultProfile(spec)
-	profile.Syscalls = append(profile.Syscalls, specs.LinuxSyscall{Names: []string{"pivot_root"}, Action: specs.ActAllow})
-	content, err := json.Marshal(profile)
+	content, err := runtime.SeccompProfile(capabilities, "pivot_root")
 	if err != nil {
 		return err
 	}

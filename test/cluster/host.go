@@ -121,7 +121,7 @@ func installPackages() error {
 	var missing []string
 	for file, pkg := range map[string]string{
 		"/usr/bin/containerd": "containerd", "/usr/sbin/runc": "runc", "/usr/lib/cni/bridge": "containernetworking-plugins",
-		"/usr/sbin/iptables": "iptables", "/usr/sbin/conntrack": "conntrack", "/usr/bin/socat": "socat", "/usr/sbin/ip": "iproute2",
+		"/usr/sbin/iptables": "iptables", "/usr/bin/curl": "curl", "/usr/sbin/conntrack": "conntrack", "/usr/bin/socat": "socat", "/usr/sbin/ip": "iproute2",
 	} {
 		if _, err := os.Stat(file); err != nil && !(pkg == "iproute2" && exists("/sbin/ip", "/bin/ip")) {
 			missing = append(missing, pkg)
@@ -130,7 +130,7 @@ func installPackages() error {
 	if len(missing) == 0 {
 		return nil
 	}
-	fmt.Printf("installing Debian packages for the nodes (container runtime, pod network, services): %s\n", strings.Join(missing, " "))
+	fmt.Printf("installing Debian packages for the nodes (container runtime, pod network, services) and for the example by curl: %s\n", strings.Join(missing, " "))
 	if err := run("apt-get", "update", "-qq"); err != nil {
 		return err
 	}

@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -118,17 +121,40 @@ func TestFileReachesNginx(t *testing.T) {
 	}
 }
 
-// The seed's curl line, as printed there, against a pod with the seed's config.
-func TestSeedsCurlLine(t *testing.T) {
+// What somebody puts in a pod by hand does not stay where Git says otherwise.
+func TestFileReplacedByHandIsPutRight(t *testing.T) {
 	s := open(t)
 	pods, err := on.Pods(s.ctx, "hot-update-gs")
 	s.must(err)
-	upstream := s.serve("/v2/index.html", "by hand")
-	out, err := stage.Run(s.ctx, "", "curl", "-sS", "-k", "-X", "POST", "-d", "version=v3&url="+upstream, "http://"+pods[0].Status.PodIP+":5000/hot-update")
+	s.must(s.post(pods[0].Status.PodIP, "version=rogue&url="+s.serve("/index.html", "rogue")))
+	want, err := os.ReadFile(filepath.Join(s.repo.Dir, stage.Page))
 	s.must(err)
-	if out != "File downloaded and update successfully" {
-		t.Errorf("the sidecar answers %q", out)
-	}
+	s.must(stage.Eventually(s.ctx, limit, func(ctx context.Context) error {
+		got, err := stage.Get(ctx, "http://"+pods[0].Status.PodIP+"/")
+		if err == nil && got != string(want) {
+			err = fmt.Errorf("it serves %.20q", got)
+		}
+		return err
+	}))
+	s.settled("game-2048", api.PhaseComplete, 2, 2)
+}
+
+// The seed's curl line, as printed there, against a pod with the seed's config,
+// for which no HotPatch asks anything.
+func TestSeedsCurlLine(t *testing.T) {
+	s := open(t)
+	s.must(os.RemoveAll(filepath.Join(s.repo.Dir, "hot-update/hotpatch")))
+	s.push("The page is done by hand")
+	s.must(stage.Eventually(s.ctx, limit, func(ctx context.Context) error {
+		if _, err := s.repo.Status(ctx, "game-2048"); err == nil {
+			return errors.New("the record is still there")
+		}
+		return nil
+	}))
+	pods, err := on.Pods(s.ctx, "hot-update-gs")
+	s.must(err)
+	upstream := s.serve("/v2/index.html", "by hand")
+	s.must(s.post(pods[0].Status.PodIP, "version=v3&url="+upstream))
 	if got, err := stage.Get(s.ctx, "http://"+pods[0].Status.PodIP+"/"); err != nil || got != "by hand" {
 		t.Errorf("nginx serves %q, %v", got, err)
 	}
@@ -142,4 +168,13 @@ func TestSeedsCurlLine(t *testing.T) {
 	if !strings.Contains(result, "default-"+pods[0].Name) || !strings.Contains(result, "v3: "+upstream) {
 		t.Errorf("ConfigMap:\n%s", result)
 	}
+}
+
+// post is the seed's curl line.
+func (s *scene) post(ip, form string) error {
+	out, err := stage.Run(s.ctx, "", "curl", "-sS", "-k", "-X", "POST", "-d", form, "http://"+ip+":5000/hot-update")
+	if err == nil && out != "File downloaded and update successfully" {
+		err = fmt.Errorf("the sidecar answers %q", out)
+	}
+	return err
 }
