@@ -15,8 +15,8 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// maxOutput is how much of a command's output is kept, its end.
-const maxOutput = 4 << 10
+// maxOutput is how much is kept of each of a command's two streams, their ends.
+const maxOutput = 2 << 10
 
 // drainLimit is how long a command's output may trail behind its end.
 const drainLimit = 500 * time.Millisecond
@@ -54,8 +54,8 @@ func (r *Runtime) Exec(ctx context.Context, c Container, args []string) error {
 	}
 	spec := *c.spec.process
 	spec.Args, spec.Terminal = args, false
-	var output tail
-	process, err := task.Exec(ctx, "hotpatch-"+random(), &spec, cio.NewCreator(cio.WithStreams(nil, &output, &output)))
+	var stdout, stderr tail // apart, as one that says much would push out the other
+	process, err := task.Exec(ctx, "hotpatch-"+random(), &spec, cio.NewCreator(cio.WithStreams(nil, &stdout, &stderr)))
 	if err != nil {
 		return fmt.Errorf("prepare %q in the container: %w", strings.Join(args, " "), err)
 	}
@@ -71,7 +71,7 @@ func (r *Runtime) Exec(ctx context.Context, c Container, args []string) error {
 	case status := <-exit:
 		if status.ExitCode() != 0 {
 			drain(process.IO())
-			return fmt.Errorf("%q ended with %d: %s", strings.Join(args, " "), status.ExitCode(), output.String())
+			return fmt.Errorf("%q ended with %d: %s", strings.Join(args, " "), status.ExitCode(), strings.TrimSpace(stdout.String()+"\n"+stderr.String()))
 		}
 		return status.Error()
 	case <-ctx.Done():
@@ -99,7 +99,7 @@ func drain(output cio.IO) {
 	}
 }
 
-// tail keeps the end of what is written to it, by both streams at once.
+// tail keeps the end of what is written to it, while it may be read.
 type tail struct {
 	mu sync.Mutex
 	b  bytes.Buffer
