@@ -60,7 +60,8 @@ func (r *Runtime) Exec(ctx context.Context, c Container, args []string) error {
 		return fmt.Errorf("prepare %q in the container: %w", strings.Join(args, " "), err)
 	}
 	defer process.Delete(context.WithoutCancel(ctx))
-	exit, err := process.Wait(ctx)
+	// Not until ctx ends: that would look like an end of the process.
+	exit, err := process.Wait(context.WithoutCancel(ctx))
 	if err != nil {
 		return fmt.Errorf("wait for %q: %w", args[0], err)
 	}
