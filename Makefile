@@ -6,7 +6,8 @@ TOOLS := $(CURDIR)/.cluster/bin
 # tag gRPC brings a package that keeps the linker from dropping unused methods:
 # the agent would be twice as large.
 GO := CGO_ENABLED=0 go
-BUILD := $(GO) build -trimpath -tags grpcnotrace -ldflags "-s -w"
+FLAGS := -trimpath -tags grpcnotrace
+BUILD := $(GO) build $(FLAGS) -ldflags "-s -w"
 
 .PHONY: build box cluster cluster-down images stage demo demo-down test lint unit e2e box-test bench
 build: ## the four programs into bin/
@@ -42,16 +43,16 @@ test: lint unit box-test e2e ## everything
 
 lint:
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt'ed:"; gofmt -l .; exit 1; }
-	$(GO) vet ./...
+	$(GO) vet $(FLAGS) ./...
 
 unit: ## all but the cluster's tests, with the race detector
 	go test -race $$(go list ./... | grep -v /test/e2e)
 
 box-test: box ## the cluster in a box: mends what died, leaves nothing behind
-	cd test/cluster && $(GO) vet . ./kube && $(GO) test -trimpath -count=1 -timeout 15m .
+	cd test/cluster && $(GO) vet $(FLAGS) . && $(GO) test $(FLAGS) -count=1 -timeout 15m .
 
 e2e: stage ## on the real cluster
-	$(GO) test -trimpath -count=1 -timeout 30m ./test/e2e
+	$(GO) test $(FLAGS) -count=1 -timeout 30m ./test/e2e
 
 bench: stage ## times, connections dropped and memory, against what people do today
 	@$(BUILD) -o $(TOOLS)/ ./test/bench
