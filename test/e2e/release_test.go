@@ -126,7 +126,7 @@ func TestFileReplacedByHandIsPutRight(t *testing.T) {
 	s := open(t)
 	pods, err := on.Pods(s.ctx, "hot-update-gs")
 	s.must(err)
-	s.must(s.post(pods[0].Status.PodIP, "version=rogue&url="+s.serve("/index.html", "rogue")))
+	s.must(s.post(pods[0].Status.PodIP, "version=v9&url="+s.serve("/index.html", "rogue")))
 	want, err := os.ReadFile(filepath.Join(s.repo.Dir, stage.Page))
 	s.must(err)
 	s.must(stage.Eventually(s.ctx, limit, func(ctx context.Context) error {
