@@ -39,7 +39,8 @@ func run(m *testing.M) (code int, err error) {
 	if err := on.Install(ctx, func(what string) { fmt.Println("stage:", what) }); err != nil {
 		return 0, err
 	}
-	return m.Run(), nil
+	code = m.Run()
+	return code, on.StopGit() // the cluster is ended by make, the Git server by us
 }
 
 // scene is one test: a fresh clone of the repository, with everything on v1.

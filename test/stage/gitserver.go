@@ -15,12 +15,12 @@ import (
 // RepoURL is where everyone finds the repository.
 const RepoURL = "http://" + GitAddress + "/" + RepoName
 
-// StartGit starts a Git server (smart HTTP) with an empty repository, unless it
-// already runs. It outlives this process; StopGit ends it. Each push is told to
+// StartGit starts a Git server (smart HTTP), anew if one runs, with an empty
+// repository if there is none. It outlives this process; StopGit ends it. Each push is told to
 // hook, if there is one, as a forge's webhook would.
 func (s *Stage) StartGit(ctx context.Context, hook string) error {
-	if s.gitPID() != 0 {
-		return nil
+	if err := s.stopGitServer(); err != nil { // it may call the hook of a cluster that is gone
+		return err
 	}
 	if err := os.MkdirAll(s.path("git"), 0o755); err != nil {
 		return err
@@ -59,13 +59,27 @@ func (s *Stage) StartGit(ctx context.Context, hook string) error {
 
 // StopGit ends the Git server and removes its repository.
 func (s *Stage) StopGit() error {
-	if pid := s.gitPID(); pid != 0 {
-		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
-			return err
-		}
+	if err := s.stopGitServer(); err != nil {
+		return err
 	}
-	os.Remove(s.path("git.pid"))
 	return os.RemoveAll(s.path("git"))
+}
+
+// stopGitServer ends the server, if it runs, and waits until it has.
+func (s *Stage) stopGitServer() error {
+	pid := s.gitPID()
+	if pid == 0 {
+		return nil
+	}
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		return err
+	}
+	return Eventually(context.Background(), 5*time.Second, func(context.Context) error {
+		if s.gitPID() != 0 {
+			return fmt.Errorf("Git server %d does not end", pid)
+		}
+		return nil
+	})
 }
 
 // gitPID is the server's PID, 0 if it does not run. The command line is looked
