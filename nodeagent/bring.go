@@ -200,7 +200,7 @@ func (a *Agent) swap(ctx context.Context, c *container, do move, target *process
 			return err
 		}
 	}
-	result, err := swapOnce(ctx, swap.Request{
+	result, err := swapPatiently(ctx, swap.Request{
 		PID: c.rt.PID, Root: source, Destinations: c.rt.Destinations,
 		Carry: slices.Concat(defaultCarry, c.want.Carry), Signal: signalOf(c.want), Target: target,
 		StageDir: a.options.StageDir, CgroupDir: a.options.CgroupDir, StopLimit: stopLimit, At: a.options.At,
@@ -216,16 +216,16 @@ func (a *Agent) swap(ctx context.Context, c *container, do move, target *process
 	return nil
 }
 
-// swapOnce tries again when processes did not stop in time, which on a busy node
-// says little; nothing was changed then.
-func swapOnce(ctx context.Context, req swap.Request) (result swap.Result, err error) {
-	for attempt := 1; attempt <= stopAttempts; attempt++ {
-		if result, err = swap.Do(ctx, req); !errors.Is(err, swap.ErrNotStopped) {
-			break
+// swapPatiently tries again when processes did not stop in time, which on a busy
+// node says little; nothing was changed then.
+func swapPatiently(ctx context.Context, req swap.Request) (result swap.Result, err error) {
+	for attempt := 1; ; attempt++ {
+		result, err = swap.Do(ctx, req)
+		if !errors.Is(err, swap.ErrNotStopped) || attempt == stopAttempts {
+			return result, err
 		}
 		time.Sleep(time.Duration(attempt) * 20 * time.Millisecond)
 	}
-	return result, err
 }
 
 func imageName(c *container) string {
@@ -271,9 +271,12 @@ func (a *Agent) finishReload(ctx context.Context, c *container, reload bool) err
 // prune removes roots that nobody uses any more. Failing to is no failure of
 // the pod; the next pass tries again.
 func (a *Agent) prune(ctx context.Context, c *container) {
-	held, err := swap.HoldsOld(a.options.CgroupDir, c.rt.PID)
-	if err == nil && !held {
-		err = a.runtime.Prune(ctx, c.rt, c.view.UpperDirs)
+	unused, err := a.runtime.Unused(ctx, c.rt, c.view.UpperDirs)
+	if err == nil && len(unused) > 0 { // else nobody need look at every open file
+		var held bool
+		if held, err = swap.HoldsOld(a.options.CgroupDir, c.rt.PID); err == nil && !held {
+			err = a.runtime.Remove(ctx, c.rt, unused)
+		}
 	}
 	if err != nil {
 		logging.From(ctx).WithError(err).Warn("old roots stay until the next pass")

@@ -151,14 +151,20 @@ func (r *recorder) gather(ctx context.Context) {
 // ended tells whether something is to be told that is more than progress.
 func (r *recorder) ended() bool {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	for key, now := range r.latest {
+	latest, written := r.latest, r.written // replaced, never changed
+	r.mu.Unlock()
+	for key, now := range latest {
 		underway := now.status.Phase == api.PhaseProgressing || now.status.Phase == api.PhasePending
-		if before, ok := r.written[key]; !underway && !(ok && sameMeaning(before, now.status)) {
+		if before, ok := written[key]; !underway && !(ok && sameMeaning(before, now.status)) {
 			return true
 		}
 	}
-	return slices.ContainsFunc(slices.Collect(maps.Keys(r.written)), func(key string) bool { _, ok := r.latest[key]; return !ok })
+	for key := range written {
+		if _, ok := latest[key]; !ok {
+			return true
+		}
+	}
+	return false
 }
 
 // commit writes everything whose meaning differs from what the branch holds.

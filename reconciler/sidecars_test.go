@@ -60,7 +60,9 @@ func TestSidecarsFailuresAreInWords(t *testing.T) {
 		"failed, 200":   {json(200, `{"state":"Failed","message":"no such process"}`), "no such process"},
 		"not JSON":      {json(200, `{`), "not readable"},
 		"plain refusal": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "please provide a valid version", 400) }, "answers 400: please provide a valid version"},
-		"redirect":      {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:1/", 307) }, "answers 307"},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusTemporaryRedirect)
+		}, "answers 307"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := newSidecars("").update(context.Background(), answering(t, c.answer), page)

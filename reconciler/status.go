@@ -110,8 +110,9 @@ func shorten(text string, limit int) string {
 // version is what people call what a HotPatch asks for: the tag of its first
 // image, or the version of its first file.
 func version(spec api.Spec) string {
-	for _, c := range spec.Containers {
-		name := c.Image[strings.LastIndexByte(c.Image, '/')+1:]
+	if len(spec.Containers) > 0 {
+		image := spec.Containers[0].Image
+		name := image[strings.LastIndexByte(image, '/')+1:]
 		if _, digest, ok := strings.Cut(name, "@sha256:"); ok {
 			return digest[:min(len(digest), 12)]
 		}

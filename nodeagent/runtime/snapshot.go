@@ -92,20 +92,30 @@ func (r *Runtime) hasUpper(ctx context.Context, key string, uppers ...string) (b
 	return slices.Contains(uppers, mount.Filesystem{Options: mounts[0].Options}.Option("upperdir")), nil
 }
 
-// Prune removes the container's roots that nobody uses: all that we made but
-// those with the given upper directories, which are mounted in it.
-func (r *Runtime) Prune(ctx context.Context, c Container, uppers []string) error {
+// Unused are the keys of the container's roots that we made and that are not
+// mounted in it: all but those with the given upper directories.
+func (r *Runtime) Unused(ctx context.Context, c Container, uppers []string) ([]string, error) {
 	ctx = namespaces.WithNamespace(ctx, namespace)
+	var unused []string
 	var errs []error
 	for _, key := range pinned(c) {
 		used, err := r.hasUpper(ctx, key, uppers...)
-		if used {
-			continue
+		switch {
+		case err != nil && !errdefs.IsNotFound(err):
+			errs = append(errs, err)
+		case !used:
+			unused = append(unused, key)
 		}
-		if err == nil {
-			err = r.client.SnapshotService(overlayfs).Remove(ctx, key)
-		}
-		if err != nil && !errdefs.IsNotFound(err) {
+	}
+	return unused, errors.Join(errs...)
+}
+
+// Remove removes roots that we made for a container, and forgets them.
+func (r *Runtime) Remove(ctx context.Context, c Container, keys []string) error {
+	ctx = namespaces.WithNamespace(ctx, namespace)
+	var errs []error
+	for _, key := range keys {
+		if err := r.client.SnapshotService(overlayfs).Remove(ctx, key); err != nil && !errdefs.IsNotFound(err) {
 			errs = append(errs, fmt.Errorf("remove old root %s: %w", key, err))
 			continue
 		}

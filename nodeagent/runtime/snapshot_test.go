@@ -1,6 +1,7 @@
 package runtime_test
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -86,7 +87,7 @@ func TestRootImageTellsTheRootsApart(t *testing.T) {
 	}
 }
 
-func TestPruneKeepsWhatIsMounted(t *testing.T) {
+func TestWhatIsMountedIsNotUnused(t *testing.T) {
 	c := node.Run(t, runtimetest.Spec{Image: game})
 	image := present(t, game)
 	kept, unused, removed := prepare(t, c, image), prepare(t, c, image), prepare(t, c, image)
@@ -96,7 +97,8 @@ func TestPruneKeepsWhatIsMounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // a second time changes nothing
-		if err := rt.Prune(t.Context(), load(t, c), []string{"/else/fs", kept.Filesystem.Option("upperdir")}); err != nil {
+		keys, err := rt.Unused(t.Context(), load(t, c), []string{"/else/fs", kept.Filesystem.Option("upperdir")})
+		if err := errors.Join(err, rt.Remove(t.Context(), load(t, c), keys)); err != nil {
 			t.Fatal(err)
 		}
 		if !exists(t, kept.Key) || !exists(t, own) || exists(t, unused.Key) {

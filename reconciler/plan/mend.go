@@ -1,11 +1,5 @@
 package plan
 
-import (
-	"slices"
-
-	"hotpatch.dev/hotpatch/api"
-)
-
 // mending puts files right that are not what their pod was told to have:
 // somebody replaced one by hand, or its sidecar lost it. A pod is only told of a
 // revision once its files were in place, so this is no matter of waiting.
@@ -27,16 +21,11 @@ func (w *world) mending() []Action {
 // told is the revision that a pod was told to be on and that it should stay on;
 // an empty one where it is to go elsewhere.
 func (w *world) told(p Pod) Revision {
-	same := func(q Pod) bool { return q.UID == p.UID }
-	switch {
-	case p.Desired.Revision == w.in.Revision.ID && slices.ContainsFunc(w.chosen, same):
+	switch chosen := w.chose(p); {
+	case chosen && p.Desired.Revision == w.in.Revision.ID:
 		return w.in.Revision
-	case p.Desired.Revision == w.stable.ID && slices.ContainsFunc(w.held, same):
+	case !chosen && p.Desired.Revision == w.stable.ID:
 		return w.stable
 	}
 	return Revision{}
-}
-
-func (p Pod) hasFiles(r Revision) bool {
-	return !slices.ContainsFunc(r.Files, func(want api.DesiredFile) bool { return !p.hasFile(want) })
 }

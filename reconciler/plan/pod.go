@@ -44,6 +44,10 @@ func (p Pod) hasContainer(want api.DesiredContainer) bool {
 	})
 }
 
+func (p Pod) hasFiles(r Revision) bool {
+	return !slices.ContainsFunc(r.Files, func(want api.DesiredFile) bool { return !p.hasFile(want) })
+}
+
 func (p Pod) hasFile(want api.DesiredFile) bool {
 	return slices.ContainsFunc(p.Files.Files, func(is api.ObservedFile) bool {
 		return is.Path == want.Path && is.Version == want.Version && is.SHA256 == want.SHA256 && is.State == api.FileUpdated

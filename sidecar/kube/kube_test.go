@@ -23,7 +23,7 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	s.asked = append(s.asked, fmt.Sprintf("%s %s %s %s", r.Method, r.URL.Path, body, r.Header.Get("Authorization")))
 	if len(s.answers) == 0 {
-		http.Error(w, "not in the script", 418)
+		http.Error(w, "not in the script", http.StatusTeapot)
 		return
 	}
 	var code int
@@ -70,7 +70,7 @@ func TestSetKeyMakesTheConfigMap(t *testing.T) {
 	if err := c.SetKey(t.Context(), m, "k", "v"); err != nil || len(s.asked) != 3 {
 		t.Error(err, s.asked)
 	}
-	c, s, _ = client(t, "404 {}")
+	c, _, _ = client(t, "404 {}")
 	if v, err := c.Key(t.Context(), m, "k"); err != nil || v != "" {
 		t.Error(v, err)
 	}

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -53,11 +54,12 @@ func main() {
 	}
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context) (err error) {
 	s, err := stage.Open()
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, s.StopGit()) }()
 	say := func(what string) { fmt.Fprintln(os.Stderr, "stage:", what) }
 	if err := s.Install(ctx, say); err != nil {
 		return err

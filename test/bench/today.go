@@ -110,7 +110,7 @@ func (b *bench) allOn(ctx context.Context, version string) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%d of %d pods on %s within %s: %w", on, servers, version, patience, err)
-		case <-time.After(10 * time.Millisecond):
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }

@@ -136,7 +136,7 @@ func machine(t *testing.T) []string {
 			}
 		}
 	}
-	for _, pattern := range []string{stateDir, runDir, "/run/netns/*", "/sys/fs/cgroup/*/" + cgroup} {
+	for _, pattern := range []string{stateDir, runDir, "/run/netns/*", "/sys/fs/cgroup/" + cgroup, "/sys/fs/cgroup/*/" + cgroup} {
 		found, _ := filepath.Glob(pattern)
 		seen = append(seen, found...)
 	}

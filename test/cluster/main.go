@@ -44,12 +44,12 @@ func command(args []string) error {
 	case "registry": // started by up
 		return runRegistry()
 	case "node", "inside": // started by up, and by node
-		return ofNodes(name, args[1:])
+		return nodeCommand(name, args[1:])
 	}
 	return fmt.Errorf("usage: box up [--nodes N] | down | status")
 }
 
-func ofNodes(name string, args []string) error {
+func nodeCommand(name string, args []string) error {
 	if len(args) != 1 {
 		return fmt.Errorf("box %s wants the number of a node", name)
 	}

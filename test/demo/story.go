@@ -18,7 +18,6 @@ const (
 	servers   = 8
 	perServer = 4
 	patience  = 60 * time.Second // for one change of all pods
-
 )
 
 // opening shows where everything stands, and lets people play.
@@ -95,7 +94,7 @@ func (d *demo) nothingRestarted(ctx context.Context) error {
 	if err := stage.SameLives(d.lives, now); err != nil {
 		return err
 	}
-	d.holds("the same container IDs, start times and PIDs as before, RESTARTS 0")
+	d.holds("the same container IDs, start times and PIDs as before, no restart")
 	if _, err := d.crowd.States(); err != nil {
 		return err
 	}
@@ -177,7 +176,7 @@ func (d *demo) killed(ctx context.Context) error {
 	if err := syscall.Kill(victim.HostPID, syscall.SIGKILL); err != nil {
 		return err
 	}
-	took, err := d.BackOn(ctx, "game-server", victim, "v2", patience)
+	took, err := d.BackOn(ctx, victim, "v2", patience)
 	if err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ func TestKilledContainerComesBackPatched(t *testing.T) {
 	s.settled("game-server", api.PhaseComplete, 8, 8)
 	victim := stage.Youngest(s.lives())
 	s.must(syscall.Kill(victim.HostPID, syscall.SIGKILL))
-	took, err := on.BackOn(s.ctx, "game-server", victim, "v2", limit)
+	took, err := on.BackOn(s.ctx, victim, "v2", limit)
 	s.must(err)
 	t.Logf("back on v2 %s after the kill", took.Round(time.Millisecond))
 	s.settled("game-server", api.PhaseComplete, 8, 8)

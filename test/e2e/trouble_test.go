@@ -153,7 +153,7 @@ func (s *scene) agentDied(ctx context.Context) error {
 	return fmt.Errorf("no agent has died")
 }
 
-// Someone else commits to the status branch, and even rewrites it: their file
+// Someone else commits to the status branch: their file
 // stays, and our results land on top.
 func TestStatusBranchMovedByOthers(t *testing.T) {
 	s := open(t)

@@ -16,8 +16,8 @@ import (
 const RepoURL = "http://" + GitAddress + "/" + RepoName
 
 // StartGit starts a Git server (smart HTTP), anew if one runs, with an empty
-// repository if there is none. It outlives this process; StopGit ends it. Each push is told to
-// hook, if there is one, as a forge's webhook would.
+// repository if there is none. It outlives this process; StopGit ends it. Each
+// push is told to hook, if there is one, as a forge's webhook would.
 func (s *Stage) StartGit(ctx context.Context, hook string) error {
 	if err := s.stopGitServer(); err != nil { // it may call the hook of a cluster that is gone
 		return err

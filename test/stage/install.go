@@ -14,7 +14,7 @@ import (
 )
 
 // Install has Hotpatch, the examples' workloads, the Git server and its
-// repository on the stage. What is there already stays.
+// repository on the stage, all as they are built now and on v1.
 func (s *Stage) Install(ctx context.Context, say func(string)) error {
 	for _, step := range []struct {
 		name string

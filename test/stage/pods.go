@@ -131,7 +131,7 @@ func startOf(dir string) string {
 
 // BackOn waits until the container that took a killed one's place serves a
 // version, and says how long that took from now.
-func (s *Stage) BackOn(ctx context.Context, app string, victim Life, version string, limit time.Duration) (time.Duration, error) {
+func (s *Stage) BackOn(ctx context.Context, victim Life, version string, limit time.Duration) (time.Duration, error) {
 	began := time.Now()
 	err := Eventually(ctx, limit, func(ctx context.Context) error {
 		pod, err := s.Kube.CoreV1().Pods(Namespace).Get(ctx, victim.Pod, metav1.GetOptions{})

@@ -82,9 +82,6 @@ func (r *Repo) Status(ctx context.Context, name string) (api.HotPatchStatus, err
 	return api.DecodeStatus(file, []byte(out))
 }
 
-// Head is the newest commit of the clone.
-func (r *Repo) Head(ctx context.Context) (string, error) { return r.Git(ctx, "rev-parse", "HEAD") }
-
 // Story is the log of the status branch, newest first.
 func (r *Repo) Story(ctx context.Context, n int) (string, error) {
 	if _, err := r.Git(ctx, "fetch", "-q", "origin", "+hotpatch-status:refs/remotes/origin/hotpatch-status"); err != nil {
