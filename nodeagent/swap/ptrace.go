@@ -131,8 +131,14 @@ func (t *tracer) await(th *thread, end time.Time) error {
 			}
 			return nil
 		}
-		if spins > 50 && t.state(th.id) == 'D' {
-			return nil
+		if spins > 50 {
+			switch t.state(th.id) {
+			case 'D':
+				return nil
+			case 'Z', 'X', 0: // not told of while other threads of it still end
+				th.gone = true
+				return nil
+			}
 		}
 		if time.Now().After(end) {
 			return fmt.Errorf("%w: thread %d is in state %c", ErrNotStopped, th.id, t.state(th.id))
