@@ -115,14 +115,27 @@ func TestAgentKilledMidSwap(t *testing.T) {
 func (s *scene) oneView() {
 	s.Helper()
 	for _, life := range s.lives() {
-		init, err := os.ReadFile(fmt.Sprintf("/proc/%d/root/game/version", life.HostPID))
-		s.must(err)
-		out, err := on.Kubectl(s.ctx, "exec", life.Pod, "--", "/game/server", "--version")
-		s.must(err)
-		if version := strings.TrimSpace(string(init)); !strings.Contains(out, "program "+version+", files "+version) {
-			s.Errorf("pod %s: its first process sees %s, a command in it %s", life.Pod, version, out)
-		}
+		s.must(stage.Eventually(s.ctx, limit, func(ctx context.Context) error { return s.sameView(ctx, life) }))
 	}
+}
+
+// sameView asks the first process before and after the command: an agent that
+// comes back may swap in between, and then nothing can be said.
+func (s *scene) sameView(ctx context.Context, life stage.Life) error {
+	file := fmt.Sprintf("/proc/%d/root/game/version", life.HostPID)
+	before, err := os.ReadFile(file)
+	s.must(err)
+	out, err := on.Kubectl(ctx, "exec", life.Pod, "--", "/game/server", "--version")
+	s.must(err)
+	after, err := os.ReadFile(file)
+	s.must(err)
+	if string(before) != string(after) {
+		return fmt.Errorf("pod %s was swapped meanwhile", life.Pod)
+	}
+	if version := strings.TrimSpace(string(before)); !strings.Contains(out, "program "+version+", files "+version) {
+		s.Fatalf("pod %s: its first process sees %s, a command in it %s", life.Pod, version, out)
+	}
+	return nil
 }
 
 // agentDiesAt has agents kill themselves after a step of a swap; "" heals them.
