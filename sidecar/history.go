@@ -1,8 +1,12 @@
 package sidecar
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -33,7 +37,11 @@ func parseHistory(value string) (history, error) {
 	var h history
 	nodes := doc.HotUpdate.Content
 	for i := 0; i+1 < len(nodes); i += 2 {
-		h = append(h, applied{Version: nodes[i].Value, URL: nodes[i+1].Value})
+		var a applied
+		if err := errors.Join(nodes[i].Decode(&a.Version), nodes[i+1].Decode(&a.URL)); err != nil {
+			return history{origin}, fmt.Errorf("read the record of earlier updates: %w", err)
+		}
+		h = append(h, a)
 	}
 	return h, nil
 }
@@ -49,9 +57,14 @@ func (h history) String() string {
 	return string(out)
 }
 
+// text is a string as it is read back. What is not printed is escaped: the
+// library would write a line of tabs as a block that it cannot read.
 func text(value string) *yaml.Node {
 	n := &yaml.Node{}
 	n.SetString(value)
+	if strings.ContainsFunc(value, unicode.IsControl) && utf8.ValidString(value) {
+		n.Style = yaml.DoubleQuotedStyle
+	}
 	return n
 }
 

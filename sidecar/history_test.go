@@ -22,6 +22,16 @@ func TestHistoryIsTheSeeds(t *testing.T) {
 	}
 }
 
+// A URL is whatever was asked for: a line of tabs once could not be read again.
+func TestHistoryKeepsOddURLs(t *testing.T) {
+	for _, url := range []string{"\t\n", "\n", " ", "\u2028\t", "\x00", "\xff", "- a: [", "#", "~", "\"", "\r\n\t x"} {
+		h := history{origin}.with(applied{"v1", url})
+		if again, err := parseHistory(h.String()); err != nil || !slices.Equal(again, h) {
+			t.Errorf("%q is read again as %q, %v, from\n%s", url, again, err, h)
+		}
+	}
+}
+
 // Whatever is applied in whatever order: what is written reads the same again,
 // is bounded, keeps the origin first and the last applied last.
 func TestHistoryKeepsOrder(t *testing.T) {
