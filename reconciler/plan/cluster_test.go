@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"hotpatch.dev/hotpatch/api"
 )
@@ -22,23 +23,27 @@ type cluster struct {
 // simPod is a pod with what is true of it, in plain fields that no plan reads.
 type simPod struct {
 	Pod
-	// at is the revision that the pod is on and was seen on by its agent and
-	// its sidecar; "" for none, as of a pod that nobody touched.
-	at string
+	// at is the revision that the pod's container is on, files the one that its
+	// files are of; "" for none, as of a pod that nobody touched.
+	at, files string
 	// fail is what goes wrong whenever the agent swaps, refuse what the
 	// sidecar answers; "" for nothing.
 	fail, refuse string
-	// strayed: somebody replaced its files.
-	strayed bool
 }
 
-// on is the revision that the pod is on, its files included.
+// on is the revision that the pod is on, its files included if it has some:
+// the pods' own images, whose revision is not named like a version, have none.
 func (p *simPod) on() string {
-	if p.strayed {
+	if p.files != "" && p.files != p.at && strings.HasPrefix(p.at, "v") {
 		return ""
 	}
 	return p.at
 }
+
+// strayed: somebody replaced its files.
+func (p *simPod) strayed() bool { return p.files == byHand }
+
+const byHand = "by hand"
 
 func newCluster() *cluster {
 	var h api.HotPatch
@@ -87,8 +92,8 @@ func (c *cluster) crash(p *simPod) {
 // overwrite has somebody put another file in place by hand.
 func (c *cluster) overwrite(p *simPod) {
 	for i := range p.Files.Files {
-		p.Files.Files[i].Version, p.Files.Files[i].SHA256 = "by hand", "sha-by-hand"
-		p.strayed = true
+		p.Files.Files[i].Version, p.Files.Files[i].SHA256 = byHand, "sha-by-hand"
+		p.files = byHand
 	}
 }
 
@@ -136,10 +141,7 @@ func (p *simPod) update(r Revision) string {
 			return p.refuse
 		}
 		p.Files.Files = []api.ObservedFile{{Path: f.Path, Version: f.Version, SHA256: f.SHA256, State: api.FileUpdated}}
-		if p.at != r.ID {
-			p.at = ""
-		}
-		if p.strayed = false; len(r.Containers) == 0 {
+		if p.files = f.Version; len(r.Containers) == 0 {
 			p.at = r.ID
 		}
 	}

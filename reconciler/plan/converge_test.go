@@ -41,7 +41,7 @@ func (h *history) heal() {
 
 // settled holds the end of a history to what was asked for.
 func (h *history) settled(t *rapid.T, p Plan) {
-	complain := func(what string) { t.Fatalf("%s\n%s%s", what, h.told(p), h.show()) }
+	complain := func(what string) { t.Fatalf("%s\n%s%s%s", what, h.told(p), h.show(), h.truth()) }
 	if len(p.Actions) > 0 {
 		complain("there is still something to do, and it changes nothing")
 	}
@@ -73,6 +73,5 @@ func (h *history) restful() api.Phase {
 // images, be it that nobody ever touched it.
 func (h *history) onStable(p *simPod) bool {
 	in := h.input()
-	stable := stableOf(in)
-	return p.at == stable.ID && (!p.strayed || len(stable.Files) == 0) || in.Stable == nil && p.Observed.Revision == ""
+	return p.on() == stableOf(in).ID || in.Stable == nil && p.Observed.Revision == ""
 }

@@ -14,11 +14,23 @@ func Make(in Input) Plan {
 		return Plan{Phase: api.PhasePending, Message: w.in.Target + " has no pod now; what appears will be changed"}
 	}
 	p := Plan{Counts: w.counts()}
-	p.Actions = append(w.mending(), w.actions()...)
+	p.Actions = oneEach(append(w.mending(), w.actions()...))
 	p.Rows, p.Failures = w.rows()
 	p.Phase, p.Message = w.phase(p.Actions)
 	p.Reached = w.complete(p.Counts) && len(p.Failures) == 0
 	return p
+}
+
+// oneEach keeps the first action of each pod: the next plan has the others.
+func oneEach(actions []Action) (kept []Action) {
+	seen := map[string]bool{}
+	for _, a := range actions {
+		if !seen[a.UID] {
+			kept = append(kept, a)
+		}
+		seen[a.UID] = true
+	}
+	return kept
 }
 
 // world is an input with its pods in order and divided: chosen pods should be
@@ -126,16 +138,17 @@ func (w *world) why(p Pod) string {
 }
 
 // returning takes held pods back, and tells whether others wait for that: those
-// that were given the revision first, then those that strayed.
+// that were given the revision first, then those that strayed. One that strayed
+// and never got there may hold the place that the others need.
 func (w *world) returning() (actions []Action, wait bool) {
 	given, strayed := w.astray()
-	if len(given) > 0 {
-		return w.start(given, w.stable, func(Pod) string {
+	actions = w.start(append(given, strayed...), w.stable, func(p Pod) string {
+		if p.Desired.Revision == w.in.Revision.ID {
 			return fmt.Sprintf("the partition %s keeps %d of %d pods back", w.in.Rollout.Partition, len(w.held), len(w.pods))
-		}), true
-	}
-	actions = w.start(strayed, w.stable, func(Pod) string { return "a held pod belongs on the stable revision" })
-	return actions, len(actions) > 0 || slices.ContainsFunc(w.held, w.onItsWay)
+		}
+		return "a held pod belongs on the stable revision"
+	})
+	return actions, len(given)+len(actions) > 0 || slices.ContainsFunc(w.held, w.onItsWay)
 }
 
 // astray are held pods that were given the revision, or belong on the stable

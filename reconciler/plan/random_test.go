@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -165,8 +166,17 @@ func (h *history) plan(t *rapid.T) Plan {
 	}
 	for _, rule := range rules {
 		if wrong := rule.broken(h.cluster, p); wrong != "" {
-			t.Fatalf("rule %q is broken: %s\n%s%s", rule.name, wrong, h.told(p), h.show())
+			t.Fatalf("rule %q is broken: %s\n%s%s%s", rule.name, wrong, h.told(p), h.show(), h.truth())
 		}
 	}
 	return p
+}
+
+// truth is what no plan reads.
+func (h *history) truth() string {
+	var out strings.Builder
+	for _, p := range h.alive() {
+		fmt.Fprintf(&out, "%s in truth: asked for %q, is on %q, seen on %q, files of %q, sidecar error %q\n", p.Name, p.Desired.Revision, p.at, p.Observed.Revision, p.files, p.SidecarError)
+	}
+	return out.String()
 }

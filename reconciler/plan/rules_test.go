@@ -42,7 +42,7 @@ func askedTwice(c *cluster, p Plan) string {
 		if a.Kind == Prepare {
 			asked = pod.Prepare.Revision
 		}
-		if asked == a.Revision.ID && !pod.strayed || seen[a.UID] {
+		if asked == a.Revision.ID && !pod.strayed() || seen[a.UID] {
 			return a.String()
 		}
 		seen[a.UID] = true
@@ -154,7 +154,7 @@ func (c *cluster) share() int {
 
 func unprepared(c *cluster, p Plan) string {
 	for _, a := range p.Actions {
-		if a.Kind == Prepare || a.Revision.ID != c.revision.ID || c.byUID(a.UID).strayed {
+		if a.Kind == Prepare || a.Revision.ID != c.revision.ID || c.byUID(a.UID).strayed() {
 			continue
 		}
 		for _, pod := range c.alive() {
