@@ -38,12 +38,13 @@ type container struct {
 	is       situation
 	view     swap.View
 	image    runtime.Image // wanted, unpacked; zero for the own root
+	// prunable: its root was looked at, and nobody else is mounting one.
+	prunable bool
 }
 
 // bring has one container where it should be and returns what was then read
 // off the node, also when that did not work; the error says why.
-func (a *Agent) bring(ctx context.Context, pod *corev1.Pod, revision string, want api.DesiredContainer) (api.ObservedContainer, error) {
-	c := &container{want: want, revision: revision}
+func (a *Agent) bring(ctx context.Context, pod *corev1.Pod, c *container) (api.ObservedContainer, error) {
 	observed, err := a.attempt(ctx, c, pod)
 	if err != nil && c.rt.ID != "" { // did it end under our hands?
 		if _, gone := a.runtime.Container(ctx, c.rt.ID); errors.Is(gone, runtime.ErrGone) {
@@ -69,9 +70,9 @@ func (a *Agent) attempt(ctx context.Context, c *container, pod *corev1.Pod) (api
 		observed.Image = ownImage(pod, want, c.is)
 	}
 	observed.OldProcesses, observed.StaleDirs = c.view.OldProcesses, c.view.StaleDirs
-	if !errors.Is(bringErr, swap.ErrBusy) { // whose root is not mounted yet
-		a.prune(ctx, c) // also after a failure: each try makes a root
-	}
+	// Also after a failure: each try makes a root. Whoever else is busy has made
+	// one that is not mounted yet.
+	c.prunable = !errors.Is(bringErr, swap.ErrBusy)
 	if bringErr != nil {
 		return observed, bringErr
 	}
@@ -266,21 +267,6 @@ func (a *Agent) finishReload(ctx context.Context, c *container, reload bool) err
 		}
 	}
 	return a.runtime.SetLabels(ctx, c.rt.ID, map[string]string{reloadLabel: ""})
-}
-
-// prune removes roots that nobody uses any more. Failing to is no failure of
-// the pod; the next pass tries again.
-func (a *Agent) prune(ctx context.Context, c *container) {
-	unused, err := a.runtime.Unused(ctx, c.rt, c.view.UpperDirs)
-	if err == nil && len(unused) > 0 { // else nobody need look at every open file
-		var held bool
-		if held, err = swap.HoldsOld(a.options.CgroupDir, c.rt.PID); err == nil && !held {
-			err = a.runtime.Remove(ctx, c.rt, unused)
-		}
-	}
-	if err != nil {
-		logging.From(ctx).WithError(err).Warn("old roots stay until the next pass")
-	}
 }
 
 // signalOf is the signal of a reload, 0 if it has none. Names were validated

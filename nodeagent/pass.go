@@ -35,11 +35,14 @@ func (a *Agent) pass(ctx context.Context, key string) (again time.Duration, err 
 	}
 	a.sayPulling(ctx, pod, before, desired, prepare)
 	after.Prepared = a.images.prepare(ctx, prepare)
+	var looked []*container
 	if desired.Revision != "" {
 		after.Revision = desired.Revision
-		after.Containers = a.bringAll(ctx, pod, desired)
+		after.Containers, looked = a.bringAll(ctx, pod, desired)
 	}
-	if err := a.report(ctx, pod, before, after); err != nil {
+	err = a.report(ctx, pod, before, after)
+	a.prune(ctx, looked) // nobody waits for this
+	if err != nil {
 		return 0, err
 	}
 	return lookAgain(after), failureOf(after)
@@ -47,19 +50,19 @@ func (a *Agent) pass(ctx context.Context, key string) (again time.Duration, err 
 
 // bringAll has each container where it should be. One that does not run now is
 // no failure: its start brings the next pass.
-func (a *Agent) bringAll(ctx context.Context, pod *corev1.Pod, desired api.Desired) []api.ObservedContainer {
-	var seen []api.ObservedContainer
+func (a *Agent) bringAll(ctx context.Context, pod *corev1.Pod, desired api.Desired) (seen []api.ObservedContainer, looked []*container) {
 	for _, want := range desired.Containers {
-		observed, err := a.bring(ctx, pod, desired.Revision, want)
+		c := &container{want: want, revision: desired.Revision}
+		observed, err := a.bring(ctx, pod, c)
 		if errors.Is(err, runtime.ErrGone) {
 			logging.From(ctx).Infof("waiting for it to start: %v", err)
 			observed = api.ObservedContainer{Name: want.Name, State: api.StateWaiting}
 		} else if err != nil {
 			observed.State, observed.Message = api.StateFailed, err.Error()
 		}
-		seen = append(seen, observed)
+		seen, looked = append(seen, observed), append(looked, c)
 	}
-	return seen
+	return seen, looked
 }
 
 // asked reads what the pod's annotations ask for.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/pkg/namespaces"
@@ -45,6 +46,11 @@ func (r *Runtime) Present(ctx context.Context, ref string) (Image, error) {
 }
 
 func (r *Runtime) unpacked(ctx context.Context, ref string) (Image, error) {
+	if chain, ok := r.chains.of(ref); ok {
+		if _, err := r.client.SnapshotService(overlayfs).Stat(ctx, chain); err == nil {
+			return Image{Ref: ref, Chain: chain}, nil
+		}
+	}
 	image, err := r.client.GetImage(ctx, ref)
 	if err != nil {
 		return Image{}, fmt.Errorf("find image %s: %w", ref, err)
@@ -54,6 +60,7 @@ func (r *Runtime) unpacked(ctx context.Context, ref string) (Image, error) {
 		return Image{}, fmt.Errorf("read the layers of %s: %w", ref, err)
 	}
 	chain := identity.ChainID(layers).String()
+	r.chains.remember(ref, chain)
 	if _, err := r.client.SnapshotService(overlayfs).Stat(ctx, chain); err == nil {
 		return Image{Ref: ref, Chain: chain}, nil
 	} else if !errdefs.IsNotFound(err) {
@@ -63,4 +70,33 @@ func (r *Runtime) unpacked(ctx context.Context, ref string) (Image, error) {
 		return Image{}, fmt.Errorf("unpack %s: %w", ref, err)
 	}
 	return Image{Ref: ref, Chain: chain}, nil
+}
+
+// maxChains is how many images' layers are remembered: more than a node has.
+const maxChains = 1000
+
+// chains are the layers of images, which a digest says for good: reading them
+// off containerd takes a call for each of image, index, manifest and config.
+type chains struct {
+	mu    sync.Mutex
+	byRef map[string]string
+}
+
+func (c *chains) of(ref string) (string, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	chain, ok := c.byRef[ref]
+	return chain, ok
+}
+
+func (c *chains) remember(ref, chain string) {
+	if !strings.Contains(ref, "@sha256:") {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byRef == nil || len(c.byRef) >= maxChains {
+		c.byRef = map[string]string{}
+	}
+	c.byRef[ref] = chain
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
@@ -67,5 +68,31 @@ func TestAFailedPullNamesTheImage(t *testing.T) {
 		if _, err := rt.Pull(t.Context(), ref); err == nil || !strings.Contains(err.Error(), ref) {
 			t.Errorf("%s: got %v", ref, err)
 		}
+	}
+}
+
+// What is remembered of an image is not taken for the image.
+func TestARemovedImageIsNotPresent(t *testing.T) {
+	ref, _ := push(t)
+	if _, err := rt.Pull(t.Context(), ref); err != nil {
+		t.Fatal(err)
+	}
+	present(t, ref)
+	service := node.Client.ImageService()
+	all, err := service.List(runtimetest.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, image := range all { // under all its names
+		if !strings.HasSuffix(ref, image.Target.Digest.String()) {
+			continue
+		}
+		if err := service.Delete(runtimetest.Context(), image.Name, images.SynchronousDelete()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	collect(t)
+	if image, err := rt.Present(t.Context(), ref); !errdefs.IsNotFound(err) {
+		t.Errorf("present is %+v, %v", image, err)
 	}
 }

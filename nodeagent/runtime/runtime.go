@@ -18,6 +18,7 @@ import (
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 	apitask "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
 	"google.golang.org/grpc"
@@ -38,6 +39,7 @@ type Runtime struct {
 	client *client.Client
 	images cri.ImageServiceClient
 	tasks  tasks.TasksClient
+	chains chains
 	// stateDir is containerd's state directory, beside its socket.
 	stateDir string
 }
@@ -143,21 +145,22 @@ func gone(err error, format string, args ...any) error {
 // Labels reads a container's labels anew.
 func (r *Runtime) Labels(ctx context.Context, id string) (map[string]string, error) {
 	ctx = namespaces.WithNamespace(ctx, namespace)
-	loaded, err := r.client.LoadContainer(ctx, id)
+	c, err := r.client.ContainerService().Get(ctx, id)
 	if err != nil {
 		return nil, gone(err, "load container %s", id)
 	}
-	return loaded.Labels(ctx)
+	return c.Labels, nil
 }
 
 // SetLabels sets labels on a container; an empty value removes one.
 func (r *Runtime) SetLabels(ctx context.Context, id string, labels map[string]string) error {
 	ctx = namespaces.WithNamespace(ctx, namespace)
-	loaded, err := r.client.LoadContainer(ctx, id)
-	if err != nil {
-		return gone(err, "load container %s", id)
+	var paths []string // nothing else of the container is written
+	for label := range labels {
+		paths = append(paths, "labels."+label)
 	}
-	if _, err := loaded.SetLabels(ctx, labels); err != nil {
+	_, err := r.client.ContainerService().Update(ctx, containers.Container{ID: id, Labels: labels}, paths...)
+	if err != nil {
 		return gone(err, "label container %s", id)
 	}
 	return nil

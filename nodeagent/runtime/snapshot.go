@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
@@ -32,18 +30,14 @@ type Root struct {
 	Filesystem mount.Filesystem
 }
 
-// PrepareRoot makes a writable root on an image and pins it to the container
-// before anyone uses it. A lease keeps it from the garbage collector until then.
+// PrepareRoot makes a writable root on an image. It is pinned to the container
+// before it is there, so that the garbage collector never finds it loose.
 func (r *Runtime) PrepareRoot(ctx context.Context, c Container, image Image) (Root, error) {
 	ctx = namespaces.WithNamespace(ctx, namespace)
-	manager := r.client.LeasesService()
-	lease, err := manager.Create(ctx, leases.WithRandomID(), leases.WithExpiration(10*time.Minute))
-	if err != nil {
-		return Root{}, fmt.Errorf("take a lease: %w", err)
-	}
-	defer manager.Delete(context.WithoutCancel(ctx), lease)
-	ctx = leases.WithLease(ctx, lease.ID)
 	key := c.ID + "-hotpatch-" + random()
+	if err := r.SetLabels(ctx, c.ID, map[string]string{pinLabel + key[len(key)-8:]: key}); err != nil {
+		return Root{}, err
+	}
 	mounts, err := r.client.SnapshotService(overlayfs).Prepare(ctx, key, image.Chain,
 		snapshots.WithLabels(map[string]string{imageLabel: image.Ref}))
 	if err != nil {
@@ -51,9 +45,6 @@ func (r *Runtime) PrepareRoot(ctx context.Context, c Container, image Image) (Ro
 	}
 	if len(mounts) != 1 {
 		return Root{}, fmt.Errorf("prepare a root of %s: %d mounts instead of one", image.Ref, len(mounts))
-	}
-	if err := r.SetLabels(ctx, c.ID, map[string]string{pinLabel + key[len(key)-8:]: key}); err != nil {
-		return Root{}, err
 	}
 	m := mounts[0]
 	return Root{Key: key, Image: image.Ref, Filesystem: mount.Filesystem{Type: m.Type, Source: m.Source, Options: m.Options}}, nil

@@ -1,0 +1,32 @@
+package nodeagent
+
+import (
+	"context"
+
+	"hotpatch.dev/hotpatch/internal/logging"
+	"hotpatch.dev/hotpatch/nodeagent/swap"
+)
+
+// prune removes roots that nobody uses any more from all the containers.
+func (a *Agent) prune(ctx context.Context, looked []*container) {
+	for _, c := range looked {
+		if c.prunable {
+			a.pruneOne(ctx, c)
+		}
+	}
+}
+
+// pruneOne removes them from one container. Failing to is no failure of
+// the pod; the next pass tries again.
+func (a *Agent) pruneOne(ctx context.Context, c *container) {
+	unused, err := a.runtime.Unused(ctx, c.rt, c.view.UpperDirs)
+	if err == nil && len(unused) > 0 { // else nobody need look at every open file
+		var held bool
+		if held, err = swap.HoldsOld(a.options.CgroupDir, c.rt.PID); err == nil && !held {
+			err = a.runtime.Remove(ctx, c.rt, unused)
+		}
+	}
+	if err != nil {
+		logging.From(ctx).WithError(err).Warn("old roots stay until the next pass")
+	}
+}
