@@ -42,16 +42,21 @@ var workloads = []string{"examples/hot-patch/deploy", "examples/hot-update/deplo
 func (s *Stage) apply(dirs ...string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		for _, dir := range dirs {
-			pinned, err := s.pin(dir)
-			if err != nil {
-				return err
-			}
-			if _, err := s.Kubectl(ctx, "apply", "-k", pinned); err != nil {
+			if err := s.Apply(ctx, dir); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
+}
+
+// Apply has the cluster take over a kustomization of the repository.
+func (s *Stage) Apply(ctx context.Context, dir string) error {
+	pinned, err := s.pin(dir)
+	if err == nil {
+		_, err = s.Kubectl(ctx, "apply", "-k", pinned)
+	}
+	return err
 }
 
 // pin is an overlay of a kustomization with all images by digest: what was built
