@@ -177,3 +177,32 @@ func TestFailedSwapsLeaveNoRootsBehind(t *testing.T) {
 	s.sees("broken-3", api.StatePatched)
 	s.becomes("read /version", "v3")
 }
+
+// A program that never executes itself anew is on its own root forever; that is
+// no reason to keep what it was never on.
+func TestRootsOfAProgramThatStaysAreRemoved(t *testing.T) {
+	s := tell(t)
+	s.agent()
+	for i, version := range []string{"v2", "v3", "v2", "v3"} {
+		revision := fmt.Sprint("r", i)
+		s.wants(revision, api.DesiredContainer{Name: "main", Image: refs[version]})
+		if is := s.sees(revision, api.StatePatched); is.OldProcesses != 1 {
+			t.Errorf("%d old processes, want the one", is.OldProcesses)
+		}
+		s.becomes("read /version", version)
+		s.keeps(1)
+	}
+}
+
+// One that is still on a root of ours keeps it, and what came after.
+func TestRootsInUseAreKept(t *testing.T) {
+	s := tell(t, "REEXEC=1")
+	s.agent()
+	s.wants("r1", api.DesiredContainer{Name: "main", Image: refs["v2"], Reload: hup})
+	s.sees("r1", api.StateReloaded)
+	s.becomes("hangups", "0") // it is the new program, which nobody has told anything
+	s.wants("r2", api.DesiredContainer{Name: "main", Image: refs["v3"]})
+	s.sees("r2", api.StatePatched)
+	s.becomes("read /version", "v3")
+	s.keeps(2)
+}

@@ -240,11 +240,15 @@ func imageName(c *container) string {
 // its shim still has mounted.
 func (a *Agent) source(ctx context.Context, c *container, do move) (swap.Source, error) {
 	if do == restore {
-		shim, err := process.Parent(c.rt.PID)
-		return swap.Source{PID: shim, Path: c.rt.Rootfs}, err
+		return ownRoot(c)
 	}
 	root, err := a.runtime.PrepareRoot(ctx, c.rt, c.image)
 	return swap.Source{Filesystem: &root.Filesystem}, err
+}
+
+func ownRoot(c *container) (swap.Source, error) {
+	shim, err := process.Parent(c.rt.PID)
+	return swap.Source{PID: shim, Path: c.rt.Rootfs}, err
 }
 
 // finishReload runs the reload's command, notes that the reload was delivered,

@@ -22,11 +22,19 @@ func (a *Agent) pruneOne(ctx context.Context, c *container) {
 	unused, err := a.runtime.Unused(ctx, c.rt, c.view.UpperDirs)
 	if err == nil && len(unused) > 0 { // else nobody need look at every open file
 		var held bool
-		if held, err = swap.HoldsOld(a.options.CgroupDir, c.rt.PID); err == nil && !held {
+		if held, err = a.holdsOld(c); err == nil && !held {
 			err = a.runtime.Remove(ctx, c.rt, unused)
 		}
 	}
 	if err != nil {
 		logging.From(ctx).WithError(err).Warn("old roots stay until the next pass")
 	}
+}
+
+func (a *Agent) holdsOld(c *container) (bool, error) {
+	own, err := ownRoot(c)
+	if err != nil {
+		return false, err
+	}
+	return swap.HoldsOld(a.options.CgroupDir, c.rt.PID, own)
 }

@@ -61,6 +61,16 @@ func ID(dir int, path string, flags int) (id uint64, isDir bool, err error) {
 	return st.Mnt_id, st.Mode&unix.S_IFMT == unix.S_IFDIR, nil
 }
 
+// Device is the number of the filesystem that a path leads to: the same for all
+// mounts of one overlay, also where it is no longer mounted but used.
+func Device(dir int, path string) (uint64, error) {
+	var st unix.Stat_t
+	if err := unix.Fstatat(dir, path, &st, 0); err != nil {
+		return 0, failed("stat", path, err)
+	}
+	return st.Dev, nil
+}
+
 // Root is the mount that is a process's root.
 func Root(proc *os.File, pid int) (Entry, []Entry, error) {
 	id, _, err := ID(int(proc.Fd()), fmt.Sprintf("%d/root", pid), 0)

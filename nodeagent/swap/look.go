@@ -54,16 +54,28 @@ func (v *View) count(h *host, pid int) {
 
 // HoldsOld tells whether a process of the container has anything of an earlier
 // root, which must then not be removed: its program, its working directory, or
-// an open directory. Open files live without their root.
-func HoldsOld(cgroupDir string, pid int) (bool, error) {
+// an open directory. Open files live without their root. What it has of own,
+// the container's own root, does not count: that one is never removed, and a
+// program that never executes itself anew has it forever.
+func HoldsOld(cgroupDir string, pid int, own Source) (bool, error) {
 	h, err := newHost(cgroupDir, pid)
 	if err != nil {
 		return false, err
 	}
 	defer h.close()
+	device, err := mount.Device(int(h.proc.Fd()), fmt.Sprintf("%d/root%s", own.PID, own.Path))
+	if err != nil {
+		return false, err
+	}
 	return slices.ContainsFunc(h.pids, func(p int) bool {
-		return h.elsewhere(p, "exe") || h.elsewhere(p, "cwd") || h.holdsDirectory(p)
+		links := append([]string{"exe", "cwd"}, h.directories(p)...)
+		return slices.ContainsFunc(links, func(link string) bool { return h.elsewhere(p, link) && !h.isOn(device, p, link) })
 	}), nil
+}
+
+func (h *host) isOn(device uint64, pid int, link string) bool {
+	on, err := mount.Device(int(h.proc.Fd()), fmt.Sprintf("%d/%s", pid, link))
+	return err == nil && on == device
 }
 
 // host is what /proc shows of one container.
@@ -114,12 +126,13 @@ func (h *host) has(id uint64) bool {
 	return slices.ContainsFunc(h.table, func(e mount.Entry) bool { return e.ID == id })
 }
 
-func (h *host) holdsDirectory(pid int) bool {
+// directories are the links of a process's open directories.
+func (h *host) directories(pid int) (links []string) {
 	for _, fd := range listNumbers(h.proc, fmt.Sprintf("%d/fd", pid)) {
-		id, isDir, err := mount.ID(int(h.proc.Fd()), fmt.Sprintf("%d/fd/%d", pid, fd), 0)
-		if err == nil && isDir && !h.has(id) {
-			return true
+		link := fmt.Sprintf("fd/%d", fd)
+		if _, isDir, err := mount.ID(int(h.proc.Fd()), fmt.Sprintf("%d/%s", pid, link), 0); err == nil && isDir {
+			links = append(links, link)
 		}
 	}
-	return false
+	return links
 }
