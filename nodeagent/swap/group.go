@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,10 +46,7 @@ func openHost(cgroupDir string) (proc, cgroups *os.File, err error) {
 // without the first process, would mean that nothing is stopped while
 // everything looks well, so it is refused.
 func processes(proc, cgroups *os.File, first int) (func() ([]int, error), error) {
-	group, err := groupOf(proc, first)
-	if err != nil {
-		return nil, err
-	}
+	var group string
 	read := func() ([]int, error) {
 		text, err := readAt(cgroups, path.Join(group, "cgroup.procs"))
 		if err != nil {
@@ -56,14 +54,30 @@ func processes(proc, cgroups *os.File, first int) (func() ([]int, error), error)
 		}
 		return numbers(strings.Fields(string(text))), nil
 	}
-	pids, err := read()
-	if err != nil {
-		return nil, err
+	return read, patiently(func() (err error) {
+		if group, err = groupOf(proc, first); err != nil {
+			return err
+		}
+		pids, err := read()
+		if err == nil && !slices.Contains(pids, first) {
+			err = fmt.Errorf("cgroup %s does not hold process %d: it has ended, or %s is not the host's", group, first, cgroups.Name())
+		}
+		return err
+	})
+}
+
+// patiently reads again what cannot be read. While a program executes itself
+// anew from a thread that is not its first, /proc shows the process as one that
+// has ended, until that thread has taken over its number.
+func patiently(read func() error) error {
+	const attempts, pause = 10, 2 * time.Millisecond
+	for attempt := 1; ; attempt++ {
+		err := read()
+		if err == nil || attempt == attempts {
+			return err
+		}
+		time.Sleep(pause)
 	}
-	if !slices.Contains(pids, first) {
-		return nil, fmt.Errorf("cgroup %s does not hold process %d: it has ended, or %s is not the host's", group, first, cgroups.Name())
-	}
-	return read, nil
 }
 
 // groupOf is a process's cgroup below the cgroup filesystem: in the freezer

@@ -99,7 +99,10 @@ func newHost(cgroupDir string, pid int) (h *host, err error) {
 }
 
 func (h *host) read(pid int) (err error) {
-	if h.root, h.table, err = mount.Root(h.proc, pid); err != nil {
+	if err := patiently(func() (err error) {
+		h.root, h.table, err = mount.Root(h.proc, pid)
+		return err
+	}); err != nil {
 		return err
 	}
 	read, err := processes(h.proc, h.cgroups, pid)

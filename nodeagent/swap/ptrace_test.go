@@ -172,3 +172,19 @@ func TestAContainerThatEndedIsAnError(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A program that executes itself anew looks ended for a moment; it never is.
+func TestAProgramThatReexecsIsNotTakenForEnded(t *testing.T) {
+	c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref, Env: []string{"REEXEC=1"}})
+	for range 40 {
+		c.Dial(t).Must(t, "hangups") // it listens, so it is told and not ended by the signal
+		if err := unix.Kill(c.PID, unix.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(30 * time.Millisecond); time.Now().Before(end); {
+			if _, err := swap.Look("/sys/fs/cgroup", c.PID); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}

@@ -59,18 +59,23 @@ func (s *swap) inspect() (err error) {
 	if s.proc, s.cgroups, err = openHost(s.CgroupDir); err != nil {
 		return err
 	}
-	if s.container, err = os.Open(fmt.Sprintf("/proc/%d/ns/mnt", s.PID)); err != nil {
+	if err := patiently(func() (err error) {
+		s.container, err = os.Open(fmt.Sprintf("/proc/%d/ns/mnt", s.PID))
+		return err
+	}); err != nil {
 		return fmt.Errorf("the container's first process is gone: %w", err)
 	}
 	if err := lock(s.container); err != nil {
 		return err
 	}
-	root, table, err := mount.Root(s.proc, s.PID)
-	if err != nil {
+	var table []mount.Entry
+	if err := patiently(func() (err error) {
+		s.root, table, err = mount.Root(s.proc, s.PID)
+		return err
+	}); err != nil {
 		return err
 	}
-	s.root = root
-	s.pieces = firstLevel(root, table)
+	s.pieces = firstLevel(s.root, table)
 	return s.destinations()
 }
 
