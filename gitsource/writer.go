@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -31,6 +32,9 @@ type Change struct {
 	// Subject in words, Body and Trailers below it.
 	Subject, Body string
 	Trailers      [][2]string
+	// Restore is asked, if somebody else has moved the branch, for files that
+	// should be there besides: they may have been lost with it. May be nil.
+	Restore func() (map[string][]byte, error)
 }
 
 // Writer commits to one branch. One at a time: a second call waits.
@@ -38,7 +42,8 @@ type Writer struct {
 	remote
 	author object.Signature
 	mu     sync.Mutex
-	base   *base // where the branch was last
+	base   *base         // where the branch was last
+	left   plumbing.Hash // where this writer last read or left it
 	pushes int
 }
 
@@ -61,8 +66,12 @@ func NewWriter(o WriterOptions) (*Writer, error) {
 func (w *Writer) Read(ctx context.Context, dir string) (map[string][]byte, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err := w.refresh(ctx); err != nil || w.base.hash.IsZero() {
-		return map[string][]byte{}, err
+	if err := w.refresh(ctx); err != nil {
+		return nil, err
+	}
+	w.left = w.base.hash
+	if w.base.hash.IsZero() {
+		return map[string][]byte{}, nil
 	}
 	snapshot, err := newSnapshot(w.base.store, w.base.hash)
 	if err != nil {
@@ -119,6 +128,9 @@ func (w *Writer) try(ctx context.Context, change Change, again bool) (string, er
 			return "", err
 		}
 	}
+	if err := w.restore(&change); err != nil {
+		return "", err
+	}
 	next, objects, err := w.build(change)
 	if err != nil {
 		return "", err
@@ -127,11 +139,25 @@ func (w *Writer) try(ctx context.Context, change Change, again bool) (string, er
 		w.base = nil
 		return "", err
 	}
-	w.base = next
+	w.base, w.left = next, next.hash
 	if w.pushes++; w.pushes%256 == 0 {
 		w.base = nil // and with it the objects of all commits since
 	}
 	return next.hash.String(), nil
+}
+
+// restore adds to a change what others may have taken away.
+func (w *Writer) restore(change *Change) error {
+	if w.base.hash == w.left || change.Restore == nil {
+		return nil
+	}
+	files, err := change.Restore()
+	if err != nil {
+		return err
+	}
+	maps.Copy(files, change.Files)
+	change.Files = files
+	return nil
 }
 
 // refresh brings base to the branch's tip.

@@ -75,6 +75,41 @@ func TestLostRaceIsRetriedOnTheNewTip(t *testing.T) {
 	}
 }
 
+// Somebody deletes the branch, or puts it elsewhere: the next commit brings back
+// what was lost. While nobody does, nothing is asked for.
+func TestWhatOthersTookAwayIsRestored(t *testing.T) {
+	repo := gittest.NewRepo(t)
+	w := writer(t, repo.URL, "status")
+	asked := 0
+	next := func(name, content string) Change {
+		change := put(name, content)
+		change.Restore = func() (map[string][]byte, error) {
+			asked++
+			return map[string][]byte{"a": []byte("1"), "b": []byte("1"), name: []byte("old")}, nil
+		}
+		return change
+	}
+	commit := func(change Change, wantAsked int) {
+		t.Helper()
+		if _, err := w.Commit(t.Context(), change); err != nil {
+			t.Fatal(err)
+		}
+		if asked != wantAsked {
+			t.Errorf("asked %d times what to restore, want %d", asked, wantAsked)
+		}
+	}
+	commit(next("a", "1"), 0)
+	commit(next("b", "1"), 0)
+	repo.Git("push", "-q", "origin", ":status")
+	commit(next("c", "1"), 1)
+	repo.Git("push", "-q", "--force", "origin", "main:status")
+	commit(next("c", "2"), 2)
+	if got := repo.Show("status", "a") + repo.Show("status", "b") + repo.Show("status", "c") + repo.Show("status", "README.md"); got != "112first\n" {
+		t.Errorf("the branch has %q", got)
+	}
+	commit(next("c", "3"), 2)
+}
+
 func TestManyWritersLoseNothing(t *testing.T) {
 	repo := gittest.NewRepo(t)
 	const writers, commits = 5, 8

@@ -226,9 +226,23 @@ func (r *recorder) change(written map[string]api.HotPatchStatus, latest map[stri
 			changed = append(changed, written[key])
 		}
 	}
+	change.Restore = func() (map[string][]byte, error) { return r.encodeAll(next) }
 	change.Subject, change.Body = words(subjects)
 	change.Trailers = r.trailers(changed)
 	return change, next, nil
+}
+
+// encodeAll are the files of all records.
+func (r *recorder) encodeAll(records map[string]api.HotPatchStatus) (map[string][]byte, error) {
+	files := map[string][]byte{}
+	for key, record := range records {
+		content, err := api.EncodeStatus(record)
+		if err != nil {
+			return nil, err
+		}
+		files[r.file(key)] = content
+	}
+	return files, nil
 }
 
 func removed(s api.HotPatchStatus) string {

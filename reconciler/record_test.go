@@ -90,6 +90,10 @@ func TestCommitSaysWhatMachinesNeed(t *testing.T) {
 	if !strings.Contains(string(change.Files["clusters/box/default/a.yaml"]), "phase: Progressing") {
 		t.Errorf("the record is not there: %v", change.Files)
 	}
+	whole, err := change.Restore()
+	if err != nil || len(whole) != 2 || string(whole["clusters/box/default/b.yaml"]) != string(change.Files["clusters/box/default/b.yaml"]) {
+		t.Errorf("if the branch was lost it gets %v, %v", whole, err)
+	}
 	if change.Subject != "a: subject; b: subject; old: removed from Git, its 8 pods stay as they are" {
 		t.Errorf("subject %q", change.Subject)
 	}
