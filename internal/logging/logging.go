@@ -13,15 +13,18 @@ import (
 
 type key struct{}
 
+// timestamp has milliseconds: a release takes fewer than a second has.
+const timestamp = "2006-01-02T15:04:05.000Z07:00"
+
 // New is a logger to w. Format is "text" or "json", level one of logrus's.
 func New(w io.Writer, format, level string) (*logrus.Entry, error) {
 	l := logrus.New()
 	l.SetOutput(w)
 	switch format {
 	case "text":
-		l.SetFormatter(&logrus.TextFormatter{FullTimestamp: true})
+		l.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, TimestampFormat: timestamp})
 	case "json":
-		l.SetFormatter(&logrus.JSONFormatter{})
+		l.SetFormatter(&logrus.JSONFormatter{TimestampFormat: timestamp})
 	default:
 		return nil, fmt.Errorf("log format %q: want text or json", format)
 	}
