@@ -93,6 +93,18 @@ func (w *Writer) Read(ctx context.Context, dir string) (map[string][]byte, error
 	return files, nil
 }
 
+// Moved tells whether the branch is elsewhere than this writer last read or left
+// it. It fetches nothing.
+func (w *Writer) Moved(ctx context.Context) (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	tip, err := w.tip(ctx)
+	if errors.Is(err, ErrNoBranch) {
+		return !w.left.IsZero(), nil
+	}
+	return err == nil && tip != w.left, err
+}
+
 // Commit makes one commit of a change on the newest tip and pushes it. When
 // someone else was faster it does so again on their tip, until ctx ends: only
 // the change's own files are ever touched. The error is ErrNothingToCommit if

@@ -36,6 +36,7 @@ type follower struct {
 	metrics  *metrics
 	poll     *trigger
 	found    func() // called when what is asked for has changed
+	polled   func() // called after each poll that came back
 
 	mu     sync.Mutex
 	newest *rendered
@@ -94,6 +95,9 @@ func (f *follower) once(ctx context.Context) error {
 			continue
 		}
 		f.metrics.polls.WithLabelValues(outcome(err, result)).Inc()
+		if err == nil {
+			f.polled()
+		}
 		return err
 	}
 }

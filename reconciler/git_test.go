@@ -34,7 +34,8 @@ func lead(t *testing.T, repo *gittest.Repo, statusBranch string, cluster observe
 	}
 	r = newProcess(cluster)
 	r.jobs.ended = func() { r.trigger.fire(workEnded) }
-	r.follower = &follower{source: source, schedule: hourly, path: ".", metrics: r.metrics, poll: newTrigger(), found: func() { r.trigger.fire(newCommit) }}
+	r.follower = &follower{source: source, schedule: hourly, path: ".", metrics: r.metrics, poll: newTrigger(),
+		found: func() { r.trigger.fire(newCommit) }, polled: func() { r.recorder.sourcePolled() }}
 	r.recorder = &recorder{branch: writer, cluster: "box", metrics: r.metrics, wake: newTrigger()}
 	log, err := logging.New(t.Output(), "text", "debug")
 	if err != nil {
@@ -113,7 +114,7 @@ func TestPushIsRecordedAndReadBackByTheNext(t *testing.T) {
 	}
 }
 
-func TestUnchangedTipCostsOneList(t *testing.T) {
+func TestUnchangedTipsAreNotFetched(t *testing.T) {
 	repo := gittest.NewRepo(t)
 	repo.Commit(manifest("a"), "release v1")
 	r, _ := lead(t, repo, "hotpatch-status", &scripted{pods: []kube.Pod{gamePod()}})
@@ -126,6 +127,19 @@ func TestUnchangedTipCostsOneList(t *testing.T) {
 	if n := repo.Server.Seen(gittest.Fetch) - fetches; n != 0 {
 		t.Errorf("%d fetches for a tip that is known", n)
 	}
+}
+
+// Though nothing else is new, the next poll finds that the branch is gone.
+func TestALostRecordIsWrittenAnew(t *testing.T) {
+	repo := gittest.NewRepo(t)
+	repo.Commit(manifest("a"), "release v1")
+	r, _ := lead(t, repo, "hotpatch-status", &scripted{pods: []kube.Pod{gamePod()}})
+	eventually(t, "a record", func() bool { return repo.Show("hotpatch-status", record) != "" })
+	time.Sleep(50 * time.Millisecond)
+	before := repo.Show("hotpatch-status", record)
+	repo.Git("push", "-q", "origin", ":hotpatch-status")
+	r.pollNow()
+	eventually(t, "the record again", func() bool { return repo.Show("hotpatch-status", record) == before })
 }
 
 func TestOneBranchForBothIsNoLoop(t *testing.T) {

@@ -3,12 +3,10 @@ package reconciler
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"path"
-	"slices"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hotpatch.dev/hotpatch/api"
@@ -20,6 +18,7 @@ import (
 type statusBranch interface {
 	Read(ctx context.Context, dir string) (map[string][]byte, error)
 	Commit(ctx context.Context, change gitsource.Change) (string, error)
+	Moved(ctx context.Context) (bool, error)
 }
 
 // Limits of the recorder.
@@ -43,6 +42,7 @@ type recorder struct {
 	cluster string
 	metrics *metrics
 	wake    *trigger
+	polled  atomic.Bool // the source was, since the branch was looked at
 
 	mu      sync.Mutex
 	latest  map[string]result             // by HotPatch, all there are
@@ -101,7 +101,11 @@ func (r *recorder) submit(results map[string]result) {
 // record commits what is submitted until ctx ends, and then once more.
 func (r *recorder) record(ctx context.Context) {
 	for failures := 0; ctx.Err() == nil; {
-		if err := r.commit(ctx, commitTimeout); err != nil {
+		err := r.commit(ctx, commitTimeout)
+		if err == nil {
+			err = r.check(ctx)
+		}
+		if err != nil {
 			logging.From(ctx).WithError(err).Warn("results are not committed yet; they are kept and tried again")
 			failures++
 		} else {
@@ -113,6 +117,33 @@ func (r *recorder) record(ctx context.Context) {
 	if err := r.commit(context.WithoutCancel(ctx), flushTimeout); err != nil {
 		logging.From(ctx).WithError(err).Warn("the last results are not committed; the next leader will observe them again")
 	}
+}
+
+// check reads the branch again if it was moved by somebody else, as often as the
+// source is polled: what others took away or changed is then written anew.
+func (r *recorder) check(ctx context.Context) error {
+	if !r.polled.Swap(false) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	moved, err := r.branch.Moved(ctx)
+	if err != nil || !moved {
+		return err
+	}
+	files, err := r.branch.Read(ctx, r.dir())
+	if err == nil {
+		logging.From(ctx).Info("somebody else has moved the status branch; it is read again")
+		r.decode(ctx, files)
+		r.wake.fire(resync)
+	}
+	return err
+}
+
+// sourcePolled has the branch looked at, too.
+func (r *recorder) sourcePolled() {
+	r.polled.Store(true)
+	r.wake.fire(resync)
 }
 
 // rest waits for new results or, after a failure, for its time to pass.
@@ -195,93 +226,4 @@ func (r *recorder) commit(ctx context.Context, limit time.Duration) error {
 	r.written, r.last = next, time.Now()
 	r.mu.Unlock()
 	return nil
-}
-
-// change is the commit from what is written to the latest results, and what is
-// written after it.
-func (r *recorder) change(written map[string]api.HotPatchStatus, latest map[string]result) (gitsource.Change, map[string]api.HotPatchStatus, error) {
-	change := gitsource.Change{Files: map[string][]byte{}}
-	next := maps.Clone(written)
-	var subjects []string
-	var changed []api.HotPatchStatus
-	for _, key := range slices.Sorted(maps.Keys(latest)) {
-		now := latest[key]
-		if before, ok := written[key]; ok && sameMeaning(before, now.status) {
-			continue
-		}
-		content, err := api.EncodeStatus(now.status)
-		if err != nil {
-			return change, nil, err
-		}
-		change.Files[r.file(key)] = content
-		next[key] = now.status
-		subjects = append(subjects, now.subject)
-		changed = append(changed, now.status)
-	}
-	for _, key := range slices.Sorted(maps.Keys(written)) {
-		if _, ok := latest[key]; !ok {
-			change.Files[r.file(key)] = nil
-			delete(next, key)
-			subjects = append(subjects, removed(written[key]))
-			changed = append(changed, written[key])
-		}
-	}
-	change.Restore = func() (map[string][]byte, error) { return r.encodeAll(next) }
-	change.Subject, change.Body = words(subjects)
-	change.Trailers = r.trailers(changed)
-	return change, next, nil
-}
-
-// encodeAll are the files of all records.
-func (r *recorder) encodeAll(records map[string]api.HotPatchStatus) (map[string][]byte, error) {
-	files := map[string][]byte{}
-	for key, record := range records {
-		content, err := api.EncodeStatus(record)
-		if err != nil {
-			return nil, err
-		}
-		files[r.file(key)] = content
-	}
-	return files, nil
-}
-
-func removed(s api.HotPatchStatus) string {
-	return fmt.Sprintf("%s: removed from Git, its %d pods stay as they are", s.Metadata.Name, s.Counts.Total)
-}
-
-// words are the commit's subject and body.
-func words(subjects []string) (subject, body string) {
-	if all := strings.Join(subjects, "; "); len(all) <= maxSubject || len(subjects) == 1 {
-		return all, ""
-	}
-	for _, s := range subjects {
-		body += s + "\n"
-	}
-	return fmt.Sprintf("%d HotPatches changed", len(subjects)), body
-}
-
-func (r *recorder) trailers(changed []api.HotPatchStatus) [][2]string {
-	var trailers [][2]string
-	add := func(key, value string) {
-		if t := [2]string{key, value}; value != "" && !slices.Contains(trailers, t) {
-			trailers = append(trailers, t)
-		}
-	}
-	for _, s := range changed {
-		add("Source-Commit", s.Source.Commit)
-	}
-	for _, s := range changed {
-		add("Revision", s.Revision)
-	}
-	add("Cluster", r.cluster)
-	return trailers
-}
-
-// sameMeaning compares what people would act on: that another commit asks for
-// the same is no news.
-func sameMeaning(a, b api.HotPatchStatus) bool {
-	a.Source.Commit, a.Since = b.Source.Commit, b.Since
-	x, errX := api.EncodeStatus(a)
-	y, errY := api.EncodeStatus(b)
-	return errX == nil && errY == nil && string(x) == string(y)
 }

@@ -115,6 +115,8 @@ type countingBranch struct {
 
 func (b *countingBranch) Read(context.Context, string) (map[string][]byte, error) { return nil, nil }
 
+func (b *countingBranch) Moved(context.Context) (bool, error) { return false, nil }
+
 func (b *countingBranch) Commit(_ context.Context, change gitsource.Change) (string, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -1,0 +1,100 @@
+package reconciler
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/gitsource"
+)
+
+// change is the commit from what is written to the latest results, and what is
+// written after it.
+func (r *recorder) change(written map[string]api.HotPatchStatus, latest map[string]result) (gitsource.Change, map[string]api.HotPatchStatus, error) {
+	change := gitsource.Change{Files: map[string][]byte{}}
+	next := maps.Clone(written)
+	var subjects []string
+	var changed []api.HotPatchStatus
+	for _, key := range slices.Sorted(maps.Keys(latest)) {
+		now := latest[key]
+		if before, ok := written[key]; ok && sameMeaning(before, now.status) {
+			continue
+		}
+		content, err := api.EncodeStatus(now.status)
+		if err != nil {
+			return change, nil, err
+		}
+		change.Files[r.file(key)] = content
+		next[key] = now.status
+		subjects = append(subjects, now.subject)
+		changed = append(changed, now.status)
+	}
+	for _, key := range slices.Sorted(maps.Keys(written)) {
+		if _, ok := latest[key]; !ok {
+			change.Files[r.file(key)] = nil
+			delete(next, key)
+			subjects = append(subjects, removed(written[key]))
+			changed = append(changed, written[key])
+		}
+	}
+	change.Restore = func() (map[string][]byte, error) { return r.encodeAll(next) }
+	change.Subject, change.Body = words(subjects)
+	change.Trailers = r.trailers(changed)
+	return change, next, nil
+}
+
+// encodeAll are the files of all records.
+func (r *recorder) encodeAll(records map[string]api.HotPatchStatus) (map[string][]byte, error) {
+	files := map[string][]byte{}
+	for key, record := range records {
+		content, err := api.EncodeStatus(record)
+		if err != nil {
+			return nil, err
+		}
+		files[r.file(key)] = content
+	}
+	return files, nil
+}
+
+func removed(s api.HotPatchStatus) string {
+	return fmt.Sprintf("%s: removed from Git, its %d pods stay as they are", s.Metadata.Name, s.Counts.Total)
+}
+
+// words are the commit's subject and body.
+func words(subjects []string) (subject, body string) {
+	if all := strings.Join(subjects, "; "); len(all) <= maxSubject || len(subjects) == 1 {
+		return all, ""
+	}
+	for _, s := range subjects {
+		body += s + "\n"
+	}
+	return fmt.Sprintf("%d HotPatches changed", len(subjects)), body
+}
+
+func (r *recorder) trailers(changed []api.HotPatchStatus) [][2]string {
+	var trailers [][2]string
+	add := func(key, value string) {
+		if t := [2]string{key, value}; value != "" && !slices.Contains(trailers, t) {
+			trailers = append(trailers, t)
+		}
+	}
+	for _, s := range changed {
+		add("Source-Commit", s.Source.Commit)
+	}
+	for _, s := range changed {
+		add("Revision", s.Revision)
+	}
+	add("Cluster", r.cluster)
+	return trailers
+}
+
+// sameMeaning compares what people would act on: that another commit asks for
+// the same is no news.
+func sameMeaning(a, b api.HotPatchStatus) bool {
+	a.Source.Commit, a.Since = b.Source.Commit, b.Since
+	x, errX := api.EncodeStatus(a)
+	y, errY := api.EncodeStatus(b)
+	return errX == nil && errY == nil && string(x) == string(y)
+}
