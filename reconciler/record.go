@@ -25,8 +25,11 @@ type statusBranch interface {
 const (
 	commitTimeout = time.Minute
 	flushTimeout  = 5 * time.Second
-	// progressPace is how often progress is committed. Ends are at once.
+	// progressPace is how long progress waits for more of it. Ends do not wait.
 	progressPace = time.Second
+	// checkPause is how long after a commit of ours nobody looks where the branch
+	// is: webhooks tell of our own pushes, too.
+	checkPause = 5 * time.Second
 )
 
 // result is what there is to say about one HotPatch; subject says it in words.
@@ -100,7 +103,13 @@ func (r *recorder) submit(results map[string]result) {
 
 // record commits what is submitted until ctx ends, and then once more.
 func (r *recorder) record(ctx context.Context) {
-	for failures := 0; ctx.Err() == nil; {
+	failures := 0
+	for {
+		r.rest(ctx, failures)
+		r.gather(ctx)
+		if ctx.Err() != nil {
+			break
+		}
 		err := r.commit(ctx, commitTimeout)
 		if err == nil {
 			err = r.check(ctx)
@@ -111,8 +120,6 @@ func (r *recorder) record(ctx context.Context) {
 		} else {
 			failures = 0
 		}
-		r.rest(ctx, failures)
-		r.gather(ctx)
 	}
 	if err := r.commit(context.WithoutCancel(ctx), flushTimeout); err != nil {
 		logging.From(ctx).WithError(err).Warn("the last results are not committed; the next leader will observe them again")
@@ -122,7 +129,10 @@ func (r *recorder) record(ctx context.Context) {
 // check reads the branch again if it was moved by somebody else, as often as the
 // source is polled: what others took away or changed is then written anew.
 func (r *recorder) check(ctx context.Context) error {
-	if !r.polled.Swap(false) {
+	r.mu.Lock()
+	ours := time.Since(r.last) < checkPause // nobody need ask where it is
+	r.mu.Unlock()
+	if ours || !r.polled.Swap(false) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
@@ -161,12 +171,11 @@ func (r *recorder) rest(ctx context.Context, failures int) {
 	}
 }
 
-// gather waits while there is only progress to tell and some was told a moment
-// ago: a log of every pod of every rollout would hide what people look for.
+// gather waits while there is only progress to tell: a log of every pod of every
+// rollout would hide what people look for, and the commits of a short one would
+// only hold it up.
 func (r *recorder) gather(ctx context.Context) {
-	r.mu.Lock()
-	pause := time.NewTimer(time.Until(r.last.Add(progressPace)))
-	r.mu.Unlock()
+	pause := time.NewTimer(progressPace)
 	defer pause.Stop()
 	for !r.ended() {
 		select {

@@ -140,8 +140,14 @@ func TestProgressIsGatheredAndEndsAreNot(t *testing.T) {
 		r.submit(results(testStatus("game", updated)))
 		time.Sleep(10 * time.Millisecond)
 	}
+	if n := branch.count(); n != 0 {
+		t.Errorf("%d commits of progress in a moment", n)
+	}
+	for deadline := time.Now().Add(2 * progressPace); branch.count() < 1 && time.Now().Before(deadline); {
+		time.Sleep(5 * time.Millisecond)
+	}
 	if n := branch.count(); n != 1 {
-		t.Errorf("%d commits of progress in a moment, want the first alone", n)
+		t.Errorf("%d commits of progress that goes on, want one", n)
 	}
 	done := testStatus("game", 8)
 	done.Phase = api.PhaseComplete

@@ -58,13 +58,15 @@ func New(root string) (*Server, error) {
 	return &Server{Root: root, backend: backend, faults: map[Site]Fault{}, seen: map[Site]int{}}, nil
 }
 
-// Init makes a bare repository that takes pushes, unless it is there.
+// Init makes a bare repository that takes pushes, unless it is there. It is not
+// tidied up: a push would wait for that, and nobody keeps it long.
 func (s *Server) Init(ctx context.Context, name string) error {
 	dir := filepath.Join(s.Root, name)
 	if _, err := os.Stat(filepath.Join(dir, "HEAD")); err == nil {
 		return nil
 	}
-	for _, args := range [][]string{{"init", "-q", "--bare", "-b", "main", dir}, {"-C", dir, "config", "http.receivepack", "true"}} {
+	for _, args := range [][]string{{"init", "-q", "--bare", "-b", "main", dir},
+		{"-C", dir, "config", "http.receivepack", "true"}, {"-C", dir, "config", "receive.autogc", "false"}} {
 		if out, err := exec.CommandContext(ctx, "git", args...).CombinedOutput(); err != nil {
 			return errors.Join(err, errors.New(string(out)))
 		}
