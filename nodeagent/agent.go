@@ -11,6 +11,7 @@ package nodeagent
 import (
 	"context"
 	"fmt"
+	goruntime "runtime"
 	"sync"
 	"time"
 
@@ -48,6 +49,9 @@ type Agent struct {
 	pods    cache.SharedIndexInformer
 	queue   workqueue.TypedRateLimitingInterface[string]
 	metrics *metrics
+	// swaps has a place for each swap that may run now. More than the node has
+	// processors would only have processes wait stopped.
+	swaps chan struct{}
 }
 
 // New connects to the node's containerd.
@@ -56,7 +60,8 @@ func New(options Options, kube kubernetes.Interface) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{options: options, kube: kube, runtime: rt, images: newImages(rt), metrics: newMetrics()}
+	a := &Agent{options: options, kube: kube, runtime: rt, images: newImages(rt), metrics: newMetrics(),
+		swaps: make(chan struct{}, goruntime.GOMAXPROCS(0))}
 	a.pods = newPodInformer(kube, options.NodeName)
 	a.queue = workqueue.NewTypedRateLimitingQueue(
 		workqueue.NewTypedItemExponentialFailureRateLimiter[string](200*time.Millisecond, time.Minute))

@@ -201,11 +201,13 @@ func (a *Agent) swap(ctx context.Context, c *container, do move, target *process
 			return err
 		}
 	}
+	a.swaps <- struct{}{} // a place is free soon: no swap lasts
 	result, err := swapPatiently(ctx, swap.Request{
 		PID: c.rt.PID, Root: source, Destinations: c.rt.Destinations,
 		Carry: slices.Concat(defaultCarry, c.want.Carry), Signal: signalOf(c.want), Target: target,
 		StageDir: a.options.StageDir, CgroupDir: a.options.CgroupDir, StopLimit: stopLimit, At: a.options.At,
 	})
+	<-a.swaps
 	a.metrics.swapped(do, result, err)
 	log := logging.From(ctx).WithField("container", c.want.Name).WithField("pid", c.rt.PID)
 	if err != nil {
