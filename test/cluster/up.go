@@ -30,6 +30,8 @@ func up(nodes int) error {
 		{"registry " + registryName + " ready", startRegistry},
 		{"nodes started", func() error { return startNodes(nodes) }},
 		{"nodes Ready", func() error { return nodesReady(nodes) }},
+		// The proxy ends itself when its node changes, for a supervisor to start it.
+		{"control plane still there", startControlPlane},
 	} {
 		if err := step.do(); err != nil {
 			return fmt.Errorf("%s: %w (logs are in %s)", step.name, err, filepath.Dir(logFile("x")))
