@@ -16,8 +16,8 @@ func (a *Agent) prune(ctx context.Context, looked []*container) {
 	}
 }
 
-// pruneOne removes them from one container. Failing to is no failure of
-// the pod; the next pass tries again.
+// pruneOne removes them from one container. Failing to is no failure of the pod;
+// the next pass tries again.
 func (a *Agent) pruneOne(ctx context.Context, c *container) {
 	unused, err := a.runtime.Unused(ctx, c.rt, c.view.UpperDirs)
 	if err == nil && len(unused) > 0 { // else nobody need look at every open file

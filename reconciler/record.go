@@ -150,7 +150,8 @@ func (r *recorder) check(ctx context.Context) error {
 	return err
 }
 
-// sourcePolled has the branch looked at, too.
+// sourcePolled says that the source was polled, so that the status branch is
+// looked at, too.
 func (r *recorder) sourcePolled() {
 	r.polled.Store(true)
 	r.wake.fire(resync)

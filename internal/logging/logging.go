@@ -13,7 +13,7 @@ import (
 
 type key struct{}
 
-// timestamp has milliseconds: a release takes fewer than a second has.
+// timestamp has milliseconds: a whole release takes about a second.
 const timestamp = "2006-01-02T15:04:05.000Z07:00"
 
 // New is a logger to w. Format is "text" or "json", level one of logrus's.

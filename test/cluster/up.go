@@ -30,7 +30,8 @@ func up(nodes int) error {
 		{"registry " + registryName + " ready", startRegistry},
 		{"nodes started", func() error { return startNodes(nodes) }},
 		{"nodes Ready", func() error { return nodesReady(nodes) }},
-		// The proxy ends itself when its node changes, for a supervisor to start it.
+		// The proxy was once found ended, after the API server and a node had been
+		// killed; nobody else here would start it again.
 		{"control plane still there", startControlPlane},
 	} {
 		if err := step.do(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,8 +42,8 @@ func TestComponentAddsTheSidecar(t *testing.T) {
 		}
 		return err
 	}))
-	if err := s.post(ip, "version=v9&url="+s.serve("/index.html", "rogue")); err == nil {
-		t.Error("the sidecar let somebody post who has no token")
+	if err := s.post(ip, "version=v9&url="+s.serve("/index.html", "rogue")); err == nil || !strings.Contains(err.Error(), "unauthorized: send a token") {
+		t.Errorf("to somebody without a token the sidecar says %v", err)
 	}
 	if got, err := stage.Get(s.ctx, "http://"+ip+"/"); err != nil || got != string(want) {
 		t.Errorf("nginx serves %.60q, %v", got, err)

@@ -23,7 +23,7 @@ func TestPlanTellsWhatAPushWouldDo(t *testing.T) {
 	s.edit(stage.Policy, "partition: 0", "partition: 3")
 	s.plans(2, "game-server:v2 on Deployment game-server", "prepare game-server-", "5 of 8 pods should be on it (partition 3), 0 are")
 	s.must(stage.SameLives(before, s.lives()))
-	s.settledAsBefore()
+	s.nobodyIsAsked()
 
 	s.push("Release v2")
 	s.settled("game-server", api.PhasePaused, 5, 8)
@@ -36,8 +36,8 @@ func TestPlanTellsWhatAPushWouldDo(t *testing.T) {
 	s.plans(3, "spec.rollout.partition")
 }
 
-// settledAsBefore: a plan alone has changed nothing.
-func (s *scene) settledAsBefore() {
+// nobodyIsAsked: a plan alone has pods prepare nothing.
+func (s *scene) nobodyIsAsked() {
 	s.Helper()
 	pods, err := on.Pods(s.ctx, "game-server")
 	s.must(err)
