@@ -147,13 +147,18 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		t.Fatal(err)
 	}
 	unfinished := 0
-	for i := range 20 {
+	for i := 0; i < 20 || unfinished == 0 && i < 200; i++ {
+		before, err := root.Stat("file")
+		if err != nil {
+			t.Fatal(err)
+		}
 		cmd := exec.Command(os.Args[0], "-test.run=^TestKilledAtAnyMoment$")
 		cmd.Env = append(os.Environ(), "ATOMICFILE_WRITER="+dir)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(60+7*i) * time.Millisecond)
+		untilReplaced(root, before)
+		time.Sleep(time.Duration(i%20) * time.Millisecond)
 		cmd.Process.Kill()
 		cmd.Wait()
 		got, err := root.ReadFile("file")
@@ -172,6 +177,16 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	}
 	if unfinished == 0 {
 		t.Error("no writer was killed while it wrote: the test has proved nothing")
+	}
+}
+
+// untilReplaced waits until the writer writes, which on a busy machine takes it
+// a while; a limit ends the wait for one that never does.
+func untilReplaced(root *os.Root, before os.FileInfo) {
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if now, err := root.Stat("file"); err == nil && !os.SameFile(before, now) {
+			return
+		}
 	}
 }
 
