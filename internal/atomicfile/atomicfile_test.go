@@ -158,7 +158,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			t.Fatal(err)
 		}
 		untilReplaced(root, before)
-		time.Sleep(time.Duration(i%20) * time.Millisecond)
+		time.Sleep(time.Duration(7*(i%20)) * time.Millisecond) // some in the sync after a rename, some in the next write
 		cmd.Process.Kill()
 		cmd.Wait()
 		got, err := root.ReadFile("file")
