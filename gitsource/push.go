@@ -13,7 +13,6 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/plumbing/transport"
-	"github.com/go-git/go-git/v5/plumbing/transport/client"
 )
 
 // errLostRace says that the branch was no longer where the commit started.
@@ -62,16 +61,7 @@ func (w *Writer) push(ctx context.Context, next *base, objects []plumbing.Hash) 
 }
 
 func (w *Writer) receivePack() (transport.ReceivePackSession, error) {
-	method, ca, err := w.Auth.load()
-	if err != nil {
-		return nil, err
-	}
-	endpoint, err := transport.NewEndpoint(w.URL)
-	if err != nil {
-		return nil, w.explain("push to", err)
-	}
-	endpoint.CaBundle = ca
-	git, err := client.NewClient(endpoint)
+	git, endpoint, method, err := w.connect()
 	if err != nil {
 		return nil, w.explain("push to", err)
 	}

@@ -24,11 +24,7 @@ func source(t *testing.T, url string) *Source {
 
 func snapshot(t *testing.T, s *Source) *Snapshot {
 	t.Helper()
-	tip, err := s.Tip(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	snap, err := s.Snapshot(t.Context(), tip)
+	snap, err := s.Newer(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,16 +55,17 @@ func TestSnapshotIsTheWholeCommit(t *testing.T) {
 	}
 }
 
-func TestTipFetchesNothing(t *testing.T) {
+func TestABranchThatDidNotMoveIsNotFetched(t *testing.T) {
 	repo := gittest.NewRepo(t)
 	s := source(t, repo.URL)
+	known := snapshot(t, s).Commit
 	for range 3 {
-		if _, err := s.Tip(t.Context()); err != nil {
-			t.Fatal(err)
+		if snap, err := s.Newer(t.Context(), known); err != nil || snap != nil {
+			t.Fatalf("got %v, %v", snap, err)
 		}
 	}
-	if n := repo.Seen(gittest.Fetch); n != 0 {
-		t.Errorf("%d fetches for three polls", n)
+	if lists, fetches := repo.Seen(gittest.ListForFetch), repo.Seen(gittest.Fetch); lists != 4 || fetches != 1 {
+		t.Errorf("%d lists and %d fetches for one commit and three polls", lists, fetches)
 	}
 }
 
@@ -102,33 +99,34 @@ func TestSnapshotAfterRewrittenHistory(t *testing.T) {
 	repo.Git("push", "-q", "origin", "HEAD:main")
 	check("revert", "1")
 	repo.Git("push", "-q", "origin", ":main")
-	if _, err := s.Tip(t.Context()); !errors.Is(err, ErrNoBranch) {
+	if _, err := s.Newer(t.Context(), ""); !errors.Is(err, ErrNoBranch) {
 		t.Errorf("tip of a deleted branch: %v", err)
 	}
 	repo.Git("push", "-q", "origin", "HEAD:main")
 	check("branch deleted and made again", "1")
 }
 
-func TestTipThatMovesBeforeTheFetch(t *testing.T) {
+// The server forgets a tip between its list and the fetch.
+func TestABranchThatMovesBeforeTheFetchIsFollowed(t *testing.T) {
 	repo := gittest.NewRepo(t)
 	s := source(t, repo.URL)
-	old, err := s.Tip(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	repo.Commit(map[string]string{"f": "2"}, "meanwhile")
-	if _, err := s.Snapshot(t.Context(), old); !errors.Is(err, ErrMoved) {
-		t.Errorf("got %v", err)
+	want := ""
+	repo.Break(gittest.Fetch, func(http.ResponseWriter, *http.Request) bool {
+		if want == "" {
+			repo.Git("commit", "-q", "--amend", "-m", "rewritten")
+			repo.Git("push", "-q", "-f", "origin", "HEAD:main")
+			want = strings.TrimSpace(repo.Git("rev-parse", "HEAD"))
+		}
+		return false
+	})
+	if snap, err := s.Newer(t.Context(), ""); err != nil || snap.Commit != want {
+		t.Errorf("got %+v, %v; want %s", snap, err, want)
 	}
 }
 
 func TestServerFaults(t *testing.T) {
 	repo := gittest.NewRepo(t)
 	s := source(t, repo.URL)
-	tip, err := s.Tip(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
 	page := func(code int, body string) gittest.Fault {
 		return func(w http.ResponseWriter, r *http.Request) bool {
 			w.WriteHeader(code)
@@ -153,18 +151,13 @@ func TestServerFaults(t *testing.T) {
 		{"pack cut short", gittest.Fetch, cut, "fetch from"},
 	} {
 		repo.Break(c.at, c.f)
-		_, err := s.Tip(t.Context())
-		if c.at == gittest.Fetch {
-			_, err = s.Snapshot(t.Context(), tip)
-		}
+		_, err := s.Newer(t.Context(), "")
 		repo.Break(c.at, nil)
 		if err == nil || !strings.Contains(err.Error(), c.want) || len(err.Error()) > 600 {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
-	if _, err := s.Snapshot(t.Context(), tip); err != nil {
-		t.Errorf("after the faults: %v", err)
-	}
+	snapshot(t, s)
 }
 
 func TestServerThatHangs(t *testing.T) {
@@ -177,7 +170,7 @@ func TestServerThatHangs(t *testing.T) {
 	defer close(release)
 	repo.Break(gittest.ListForFetch, func(http.ResponseWriter, *http.Request) bool { <-release; return true })
 	began := time.Now()
-	_, err = s.Tip(t.Context())
+	_, err = s.Newer(t.Context(), "")
 	if err == nil || !strings.Contains(err.Error(), "did not answer within 200ms") || time.Since(began) > 4*time.Second {
 		t.Errorf("after %s: %v", time.Since(began), err)
 	}
@@ -200,12 +193,12 @@ func TestCredentials(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.Tip(t.Context())
+	_, err = s.Newer(t.Context(), "")
 	if err == nil || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "check the credential files") {
 		t.Errorf("wrong password: %v", err)
 	}
 	write("password", "s3cret-one\n")
-	if _, err := s.Tip(t.Context()); err != nil {
+	if _, err := s.Newer(t.Context(), ""); err != nil {
 		t.Errorf("after the rotation: %v", err)
 	}
 	for _, url := range []string{"https://user:s3cret@git.example/r", "https://git.example/r?token=s3cret", "ssh://git.example/r", "http://git.example/%zz?s3cret"} {

@@ -174,31 +174,24 @@ func (w *Writer) restore(change *Change) error {
 
 // refresh brings base to the branch's tip.
 func (w *Writer) refresh(ctx context.Context) error {
-	for {
-		tip, err := w.tip(ctx)
-		switch {
-		case errors.Is(err, ErrNoBranch):
-			w.base, err = newBase()
-			return err
-		case err != nil:
-			return err
-		case w.base != nil && w.base.hash == tip:
-			return nil
-		}
-		store, err := w.fetch(ctx, tip)
-		if errors.Is(err, ErrMoved) && ctx.Err() == nil {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		commit, err := object.GetCommit(store, tip)
-		if err != nil {
-			return fmt.Errorf("read commit %s: %w", tip, err)
-		}
-		w.base = &base{store: store, hash: tip, tree: commit.TreeHash}
-		return nil
+	var known plumbing.Hash
+	if w.base != nil {
+		known = w.base.hash
 	}
+	tip, store, err := w.fetch(ctx, known)
+	switch {
+	case errors.Is(err, ErrNoBranch):
+		w.base, err = newBase()
+		return err
+	case err != nil || store == nil:
+		return err
+	}
+	commit, err := object.GetCommit(store, tip)
+	if err != nil {
+		return fmt.Errorf("read commit %s: %w", tip, err)
+	}
+	w.base = &base{store: store, hash: tip, tree: commit.TreeHash}
+	return nil
 }
 
 // build makes the commit and everything new below it, in memory.

@@ -2,7 +2,6 @@ package reconciler
 
 import (
 	"context"
-	"errors"
 	"reflect"
 	"sync"
 	"time"
@@ -14,8 +13,7 @@ import (
 
 // source is a branch of a repository; it is *gitsource.Source.
 type source interface {
-	Tip(ctx context.Context) (string, error)
-	Snapshot(ctx context.Context, commit string) (*gitsource.Snapshot, error)
+	Newer(ctx context.Context, known string) (*gitsource.Snapshot, error)
 }
 
 // pollTimeout bounds one poll with its fetch.
@@ -84,38 +82,28 @@ func (f *follower) wait(ctx context.Context, failures int) bool {
 	return true
 }
 
-// once polls, and fetches and renders if the tip has moved. A tip that moves
-// meanwhile is followed.
+// once polls, and renders if the tip has moved.
 func (f *follower) once(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
-	for {
-		result, err := f.look(ctx)
-		if errors.Is(err, gitsource.ErrMoved) && ctx.Err() == nil {
-			continue
-		}
-		f.metrics.polls.WithLabelValues(outcome(err, result)).Inc()
-		if err == nil {
-			f.polled()
-		}
-		return err
+	result, err := f.look(ctx)
+	f.metrics.polls.WithLabelValues(outcome(err, result)).Inc()
+	if err == nil {
+		f.polled()
 	}
+	return err
 }
 
 func (f *follower) look(ctx context.Context) (string, error) {
-	defer f.metrics.stage("poll")()
-	tip, err := f.source.Tip(ctx)
-	if err != nil {
-		return "", err
-	}
 	known := f.get()
-	if known != nil && known.snapshot.Commit == tip {
+	snapshot, err := f.newer(ctx, known)
+	switch {
+	case err != nil:
+		return "", err
+	case snapshot == nil:
 		return "unchanged", nil
 	}
-	next, err := f.read(ctx, tip)
-	if err != nil {
-		return "", err
-	}
+	next := f.render(ctx, snapshot)
 	f.mu.Lock()
 	f.newest = next
 	f.mu.Unlock()
@@ -125,21 +113,24 @@ func (f *follower) look(ctx context.Context) (string, error) {
 	return "changed", nil
 }
 
-func (f *follower) read(ctx context.Context, commit string) (*rendered, error) {
-	fetched := f.metrics.stage("fetch")
-	snapshot, err := f.source.Snapshot(ctx, commit)
-	if err != nil {
-		return nil, err
+func (f *follower) newer(ctx context.Context, known *rendered) (*gitsource.Snapshot, error) {
+	defer f.metrics.stage("poll")()
+	commit := ""
+	if known != nil {
+		commit = known.snapshot.Commit
 	}
-	fetched()
+	return f.source.Newer(ctx, commit)
+}
+
+func (f *follower) render(ctx context.Context, snapshot *gitsource.Snapshot) *rendered {
 	defer f.metrics.stage("render")()
 	next := &rendered{render.Render(tree{snapshot}, f.path), snapshot}
-	log := logging.From(ctx).WithField("commit", commit)
+	log := logging.From(ctx).WithField("commit", snapshot.Commit)
 	log.Infof("%q by %s asks for %d HotPatches", snapshot.Subject, snapshot.Author, len(next.Items))
 	for _, err := range next.Errors {
 		log.WithError(err).Warn("an object is not usable; its last good version stays in force")
 	}
-	return next, nil
+	return next
 }
 
 // sameWishes tells a commit that changes nothing here from one that does. On

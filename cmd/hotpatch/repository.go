@@ -35,11 +35,7 @@ func (w *wish) readURL(ctx context.Context) ([]render.Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	tip, err := source.Tip(ctx)
-	if err != nil {
-		return nil, err
-	}
-	snapshot, err := source.Snapshot(ctx, tip)
+	snapshot, err := source.Newer(ctx, "")
 	if err != nil {
 		return nil, err
 	}
