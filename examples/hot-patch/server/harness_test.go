@@ -67,14 +67,28 @@ func newGame(t *testing.T) *game {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		g.cmd.Process.Signal(syscall.SIGTERM)
-		err := g.cmd.Wait()
+		err := g.end()
 		if err != nil || bytes.Contains(log.Bytes(), []byte("DATA RACE")) || t.Failed() {
 			t.Errorf("server: %v\n%s", err, log.Bytes())
 		}
 	})
 	g.wait(t, func(s seen) bool { return s.Generation == 1 })
 	return g
+}
+
+// end asks until it is heard: what comes just as one program becomes the next is
+// lost.
+func (g *game) end() error {
+	ended := make(chan error, 1)
+	go func() { ended <- g.cmd.Wait() }()
+	for {
+		g.cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // install puts a program and its files in place, each at once.

@@ -36,14 +36,14 @@ func run(ctx context.Context, o options, hangup chan os.Signal) error {
 	s.start()
 	slog.Info("playing", "version", world.Version, "build", build, "generation", from.Generation, "players", len(from.Sessions))
 	if s.generation > 1 && replaced() {
-		s.goOn(s.reexec()) // nobody heard the hangup between the programs
+		s.goOn(s.reexec(ctx)) // nobody heard the hangup between the programs
 	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-hangup:
-			s.goOn(s.reexec())
+			s.goOn(s.reexec(ctx))
 		}
 	}
 }
@@ -69,14 +69,16 @@ func newServer(w world, from handover, sockets sockets) *server {
 }
 
 // reexec replaces this program by what stands at its path now. It only returns
-// if that failed, with everybody still connected.
-func (s *server) reexec() error {
+// if that failed, or ctx has ended, with everybody still connected.
+func (s *server) reexec(ctx context.Context) error {
 	program, err := exec.LookPath(os.Args[0])
 	if err != nil {
 		return fmt.Errorf("find the program on disk: %w", err)
 	}
 	s.park()
-	err = s.handOver(program)
+	if err = ctx.Err(); err == nil { // the next program would not hear of it
+		err = s.handOver(program)
+	}
 	s.start()
 	return err
 }
