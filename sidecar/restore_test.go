@@ -146,7 +146,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	w.mustPost("v1", "/index.html?letter=z")
 	w.stop()
 	bin := filepath.Join(t.TempDir(), "hotpatch-sidecar")
-	if out, err := exec.Command("go", "build", "-o", bin, "../cmd/hotpatch-sidecar").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-race", "-o", bin, "../cmd/hotpatch-sidecar").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	midway := 0
