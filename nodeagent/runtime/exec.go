@@ -5,11 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"path"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
+	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -20,6 +21,9 @@ const maxOutput = 2 << 10
 
 // drainLimit is how long a command's output may trail behind its end.
 const drainLimit = 500 * time.Millisecond
+
+// endLimit bounds the end of a command that is killed.
+const endLimit = 5 * time.Second
 
 // execSpec is the process that commands in the container are modelled on.
 type execSpec struct{ process *specs.Process }
@@ -38,6 +42,34 @@ func (c *Container) readSpec(raw []byte) error {
 	}
 	c.spec.process = spec.Process
 	return nil
+}
+
+// Programs are the paths at which the container's program may lie, as the
+// runtime looks it up.
+func (c Container) Programs() []string {
+	if c.spec.process == nil || len(c.spec.process.Args) == 0 {
+		return nil
+	}
+	name := c.spec.process.Args[0]
+	if strings.Contains(name, "/") {
+		return []string{absolute(c.spec.process.Cwd, name)}
+	}
+	var out []string
+	for _, variable := range c.spec.process.Env {
+		if dirs, ok := strings.CutPrefix(variable, "PATH="); ok {
+			for dir := range strings.SplitSeq(dirs, ":") {
+				out = append(out, path.Join("/", dir, name))
+			}
+		}
+	}
+	return out
+}
+
+func absolute(dir, name string) string {
+	if path.IsAbs(name) {
+		return name
+	}
+	return path.Join("/", dir, name)
 }
 
 // Exec runs a command in the container, with its user, environment and limits.
@@ -59,7 +91,7 @@ func (r *Runtime) Exec(ctx context.Context, c Container, args []string) error {
 	if err != nil {
 		return fmt.Errorf("prepare %q in the container: %w", strings.Join(args, " "), err)
 	}
-	defer process.Delete(context.WithoutCancel(ctx))
+	defer end(context.WithoutCancel(ctx), process)
 	// Not until ctx ends: that would look like an end of the process.
 	exit, err := process.Wait(context.WithoutCancel(ctx))
 	if err != nil {
@@ -76,13 +108,16 @@ func (r *Runtime) Exec(ctx context.Context, c Container, args []string) error {
 		}
 		return status.Error()
 	case <-ctx.Done():
-		process.Kill(context.WithoutCancel(ctx), syscall.SIGKILL)
-		select {
-		case <-exit:
-		case <-time.After(time.Second):
-		}
 		return fmt.Errorf("%q did not end in time: %w", strings.Join(args, " "), context.Cause(ctx))
 	}
+}
+
+// end removes a process. One that still runs is killed, also where we gave up
+// while containerd was starting it.
+func end(ctx context.Context, process client.Process) {
+	ctx, cancel := context.WithTimeout(ctx, endLimit)
+	defer cancel()
+	process.Delete(ctx, client.WithProcessKill)
 }
 
 // drain waits for output that is still on its way when its command has ended.
