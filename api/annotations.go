@@ -39,10 +39,11 @@ type Desired struct {
 // DesiredContainer is an image by digest ("repo@sha256:…"), or "" for the
 // container's own image on its own root with its writes.
 type DesiredContainer struct {
-	Name   string   `json:"name"`
-	Image  string   `json:"image,omitempty"`
-	Carry  []string `json:"carry,omitempty"`
-	Reload *Reload  `json:"reload,omitempty"`
+	Name        string            `json:"name"`
+	Image       string            `json:"image,omitempty"`
+	Carry       []string          `json:"carry,omitempty"`
+	ImageConfig ImageConfigPolicy `json:"imageConfig,omitempty"`
+	Reload      *Reload           `json:"reload,omitempty"`
 }
 
 // DesiredFile is a file by the digest of its content. URL is where this
@@ -54,11 +55,11 @@ type DesiredFile struct {
 	URL     string `json:"url,omitempty"`
 }
 
-// Prepare asks the node of a pod to have images unpacked before the first
-// swap.
+// Prepare asks the node of a pod to have the images of a revision unpacked, and
+// looked at, before the first swap.
 type Prepare struct {
-	Revision string   `json:"revision"`
-	Images   []string `json:"images"`
+	Revision   string             `json:"revision"`
+	Containers []DesiredContainer `json:"containers"`
 }
 
 // State of one container, or of one image on a node.
@@ -108,16 +109,25 @@ type ObservedContainer struct {
 	OldProcesses int `json:"oldProcesses,omitempty"`
 	// StaleDirs counts processes whose working directory is on an earlier root.
 	StaleDirs int `json:"staleDirs,omitempty"`
+	// Ignored names what of the image's configuration the running container does
+	// not take: it keeps what its own image gave it.
+	Ignored string `json:"ignored,omitempty"`
+	// InVain counts patches in a row, to this revision, that came to nothing: the
+	// container ended soon after, or did not become the new program.
+	InVain int `json:"inVain,omitempty"`
 	// Time the state was entered, to the second.
 	Time    time.Time `json:"time"`
 	Message string    `json:"message,omitempty"`
 }
 
-// PreparedImage is the state of one image of a Prepare on the pod's node.
+// PreparedImage is the state of the image of one container of a Prepare on the
+// pod's node.
 type PreparedImage struct {
-	Image   string `json:"image"`
-	State   State  `json:"state"`
-	Message string `json:"message,omitempty"`
+	Container string `json:"container"`
+	Image     string `json:"image"`
+	State     State  `json:"state"`
+	Ignored   string `json:"ignored,omitempty"` // as in ObservedContainer
+	Message   string `json:"message,omitempty"`
 }
 
 // ObservedFiles is what a sidecar read back from its directory.

@@ -1,5 +1,7 @@
 package api
 
+import "time"
+
 // Names of the API group, its version and kinds.
 const (
 	Group      = "hotpatch.dev"
@@ -71,11 +73,35 @@ type Container struct {
 	// Carry lists absolute paths that stay those of the old root, besides
 	// /run, /var/run and /tmp, which always do.
 	Carry []string `json:"carry,omitempty"`
+	// ImageConfig says what to do where the new image's configuration
+	// (environment, entrypoint, user, …) differs from that of the container's
+	// own image, which the running container keeps.
+	ImageConfig ImageConfigPolicy `json:"imageConfig,omitempty"`
 	// Reload tells the process of the change; nil: nobody is told.
 	Reload *Reload `json:"reload,omitempty"`
 }
 
-// Reload is a signal to a process, or a command run in the container.
+// Pinned is what pods are asked for: the image by digest. What says nothing more
+// than the default is left out, as it would make another revision of the same.
+func (c Container) Pinned(digest string) DesiredContainer {
+	pinned := DesiredContainer{Name: c.Name, Image: digest, Carry: c.Carry, Reload: c.Reload}
+	if c.ImageConfig == ImageConfigRefuse {
+		pinned.ImageConfig = c.ImageConfig
+	}
+	return pinned
+}
+
+// ImageConfigPolicy is what to do about configuration that will not take effect.
+type ImageConfigPolicy string
+
+// The policies; Warn is the default.
+const (
+	ImageConfigWarn   ImageConfigPolicy = "Warn"
+	ImageConfigRefuse ImageConfigPolicy = "Refuse"
+)
+
+// Reload is a signal to a process, a command run in the container, or a request
+// to one of its ports.
 type Reload struct {
 	// Signal by name, as in "SIGHUP".
 	Signal string `json:"signal,omitempty"`
@@ -84,6 +110,38 @@ type Reload struct {
 	Process string `json:"process,omitempty"`
 	// Exec is a command run in the container instead of a signal.
 	Exec []string `json:"exec,omitempty"`
+	// HTTP is a request sent to the container instead of a signal.
+	HTTP *HTTPReload `json:"http,omitempty"`
+	// TimeoutSeconds bounds the command or request, and the wait for what
+	// Require asks for; 10 if not given.
+	TimeoutSeconds int `json:"timeoutSeconds,omitempty"`
+	// Require says what must hold after the reload; else the container goes back
+	// to the root it was on.
+	Require Requirement `json:"require,omitempty"`
+}
+
+// HTTPReload is a request from within the pod; any answer 2xx is good.
+type HTTPReload struct {
+	// Method is GET (the default) or POST.
+	Method string `json:"method,omitempty"`
+	// Path begins with /.
+	Path string `json:"path"`
+	// Port that the container listens on, on localhost too.
+	Port int `json:"port"`
+}
+
+// Requirement is what a reload must reach.
+type Requirement string
+
+// RequireNewBinary: no process executes a file of an earlier root any more.
+const RequireNewBinary Requirement = "NewBinary"
+
+// Timeout of a reload.
+func (r Reload) Timeout() time.Duration {
+	if r.TimeoutSeconds == 0 {
+		return 10 * time.Second
+	}
+	return time.Duration(r.TimeoutSeconds) * time.Second
 }
 
 // File asks for one version of one file, put in place by the pod's sidecar.

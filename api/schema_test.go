@@ -50,6 +50,14 @@ func TestSchemaAgreesWithDecode(t *testing.T) {
 		{"a file by URL", "from: files/index.html", "url: 'https://x/y', sha256: " + strings.Repeat("a", 64), true},
 		{"nobody is told", `    reload: {signal: SIGHUP, process: "nginx: master process nginx"}`, "", true},
 		{"a command", "signal: SIGHUP, process: \"nginx: master process nginx\"", "exec: [/reload]", true},
+		{"a request", "signal: SIGHUP, process: \"nginx: master process nginx\"", "http: {path: /x, port: 80}, timeoutSeconds: 3, require: NewBinary", true},
+		{"a request to no port", "signal: SIGHUP, process: \"nginx: master process nginx\"", "http: {path: /x}", false},
+		{"a request without a path", "signal: SIGHUP, process: \"nginx: master process nginx\"", "http: {path: x, port: 80}", false},
+		{"a strange method", "signal: SIGHUP, process: \"nginx: master process nginx\"", "http: {path: /x, port: 80, method: PUT}", false},
+		{"too long", "signal: SIGHUP,", "signal: SIGHUP, timeoutSeconds: 601,", false},
+		{"no such requirement", "signal: SIGHUP,", "signal: SIGHUP, require: Luck,", false},
+		{"differences are refused", "  - name: main\n", "  - name: main\n    imageConfig: Refuse\n", true},
+		{"no such policy", "  - name: main\n", "  - name: main\n    imageConfig: Ignore\n", false},
 		{"a selector", "apiVersion: apps/v1, kind: Deployment, name: game", "selector: {matchLabels: {app: x}}", true},
 		{"unknown field", "rollout:", "rolout:", false},
 		{"words for a number", `"40%"`, "many", false},
@@ -123,7 +131,13 @@ func tellRules(s *jsonschema.Schema) {
 	}
 	at(s, "spec").AnyOf = given([]string{"containers"}, []string{"files"})
 	at(s, "spec.target").OneOf = given([]string{"selector"}, []string{"apiVersion", "kind", "name"})
-	at(s, "spec.containers.reload").OneOf = given([]string{"signal"}, []string{"exec"})
+	at(s, "spec.containers.reload").OneOf = given([]string{"signal"}, []string{"exec"}, []string{"http"})
+	at(s, "spec.containers.reload.timeoutSeconds").Minimum, at(s, "spec.containers.reload.timeoutSeconds").Maximum = "0", "600"
+	at(s, "spec.containers.reload.require").Enum = []any{RequireNewBinary}
+	at(s, "spec.containers.reload.http.method").Enum = []any{"GET", "POST"}
+	at(s, "spec.containers.reload.http.path").Pattern = "^/"
+	at(s, "spec.containers.reload.http.port").Minimum, at(s, "spec.containers.reload.http.port").Maximum = "1", "65535"
+	at(s, "spec.containers.imageConfig").Enum = []any{ImageConfigWarn, ImageConfigRefuse}
 	at(s, "spec.files").OneOf = given([]string{"from"}, []string{"url", "sha256"})
 }
 

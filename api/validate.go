@@ -70,6 +70,7 @@ func (v *validation) containers(containers []Container) {
 		for j, p := range c.Carry {
 			v.check(carriable(p), fmt.Sprintf("%s.carry[%d]", field, j), "want an absolute path outside /proc, /sys and /dev, got %q", p)
 		}
+		v.check(c.ImageConfig == "" || c.ImageConfig == ImageConfigWarn || c.ImageConfig == ImageConfigRefuse, field+".imageConfig", "want Warn or Refuse, got %q", c.ImageConfig)
 		if c.Reload != nil {
 			v.reload(field+".reload", *c.Reload)
 		}
@@ -77,7 +78,20 @@ func (v *validation) containers(containers []Container) {
 }
 
 func (v *validation) reload(field string, r Reload) {
-	v.check((r.Signal == "") != (len(r.Exec) == 0), field, "give either signal or exec")
+	ways := 0
+	for _, given := range []bool{r.Signal != "", len(r.Exec) > 0, r.HTTP != nil} {
+		if given {
+			ways++
+		}
+	}
+	v.check(ways == 1, field, "give one of signal, exec and http")
+	v.check(0 <= r.TimeoutSeconds && r.TimeoutSeconds <= 600, field+".timeoutSeconds", "want 1 to 600, got %d", r.TimeoutSeconds)
+	v.check(r.Require == "" || r.Require == RequireNewBinary, field+".require", "want NewBinary, got %q", r.Require)
+	if r.HTTP != nil {
+		v.check(r.HTTP.Method == "" || r.HTTP.Method == "GET" || r.HTTP.Method == "POST", field+".http.method", "want GET or POST, got %q", r.HTTP.Method)
+		v.check(strings.HasPrefix(r.HTTP.Path, "/"), field+".http.path", "want a path that begins with /, got %q", r.HTTP.Path)
+		v.check(0 < r.HTTP.Port && r.HTTP.Port < 65536, field+".http.port", "want a port, got %d", r.HTTP.Port)
+	}
 	v.check(r.Signal == "" || signalPattern.MatchString(r.Signal), field+".signal", "want a signal by name such as SIGHUP, got %q", r.Signal)
 	v.check(r.Process == "" || r.Signal != "", field+".process", "is the process to signal, but there is no signal")
 }

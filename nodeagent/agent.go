@@ -17,9 +17,13 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
 
+	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/internal/logging"
 	"hotpatch.dev/hotpatch/nodeagent/runtime"
 )
@@ -49,6 +53,8 @@ type Agent struct {
 	pods    cache.SharedIndexInformer
 	queue   workqueue.TypedRateLimitingInterface[string]
 	metrics *metrics
+	// events are written aside, grouped and limited; losing one is not worth a retry.
+	events record.EventRecorder
 	// swaps has a place for each swap that may run now. More than the node has
 	// processors would only have processes wait stopped.
 	swaps chan struct{}
@@ -60,8 +66,10 @@ func New(options Options, kube kubernetes.Interface) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{options: options, kube: kube, runtime: rt, images: newImages(rt), metrics: newMetrics(),
+	a := &Agent{options: options, kube: kube, runtime: rt, metrics: newMetrics(),
 		swaps: make(chan struct{}, goruntime.GOMAXPROCS(0))}
+	a.images = newImages(rt, a.metrics)
+	a.images.credentials = a.credentials
 	a.pods = newPodInformer(kube, options.NodeName)
 	a.queue = workqueue.NewTypedRateLimitingQueue(
 		workqueue.NewTypedItemExponentialFailureRateLimiter[string](200*time.Millisecond, time.Minute))
@@ -86,16 +94,31 @@ func (a *Agent) Run(ctx context.Context) error {
 				a.enqueue(after)
 			}
 		},
+		DeleteFunc: func(object any) {
+			if key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(object); err == nil {
+				a.metrics.observed(key, api.Observed{})
+			}
+		},
 	}); err != nil {
 		return err
 	}
+	defer a.recordEvents(ctx)()
 	go a.pods.RunWithContext(ctx)
 	if !cache.WaitForCacheSync(ctx.Done(), a.pods.HasSynced) {
 		return context.Cause(ctx)
 	}
-	go a.watchStarts(ctx)
+	go a.watchTasks(ctx)
 	logging.From(ctx).Infof("watching the pods of node %s", a.options.NodeName)
 	return a.work(ctx)
+}
+
+// recordEvents has events written to the API server until the returned function
+// is called.
+func (a *Agent) recordEvents(ctx context.Context) (stop func()) {
+	broadcaster := record.NewBroadcaster(record.WithContext(ctx))
+	broadcaster.StartRecordingToSink(&corev1client.EventSinkImpl{Interface: a.kube.CoreV1().Events("")})
+	a.events = broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "hotpatch-agent", Host: a.options.NodeName})
+	return broadcaster.Shutdown
 }
 
 // work runs the workers until ctx ends.
@@ -138,18 +161,6 @@ func (a *Agent) enqueue(object any) {
 	pod, ok := object.(*corev1.Pod)
 	if ok && pod.DeletionTimestamp == nil && concernsUs(pod) {
 		a.queue.Add(pod.Namespace + "/" + pod.Name)
-	}
-}
-
-// watchStarts looks at a pod as soon as containerd has started a container of
-// it, which the pod watch would tell up to a second later.
-func (a *Agent) watchStarts(ctx context.Context) {
-	for id := range a.runtime.Starts(ctx) {
-		if key, ok := a.runtime.PodOf(ctx, id); ok {
-			if object, exists, err := a.pods.GetStore().GetByKey(key); err == nil && exists {
-				a.enqueue(object)
-			}
-		}
 	}
 }
 

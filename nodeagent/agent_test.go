@@ -32,7 +32,7 @@ func TestThereAndBack(t *testing.T) {
 	s.said("r2", api.EventPatched)
 
 	s.wants("r1", api.DesiredContainer{Name: "main", Reload: hup})
-	if is := s.sees("r1", api.StateRestored); is.Image != "r/game@sha256:own" {
+	if is := s.sees("r1", api.StateRestored); is.Image != refs["v1"] {
 		t.Errorf("observed %+v", is)
 	}
 	if version, mark := conn.Must(t, "read /version"), conn.Must(t, "read /mark"); version != "v1" || mark != "own" {
@@ -164,7 +164,7 @@ func TestFailedSwapsLeaveNoRootsBehind(t *testing.T) {
 	for i, version := range []string{"v2", "v3", "v2", "v3"} {
 		revision := fmt.Sprint("broken-", i)
 		s.wants(revision, api.DesiredContainer{Name: "main", Image: refs[version]})
-		if is := s.sees(revision, api.StateFailed); !strings.Contains(is.Message, "nothing was changed") || is.Image != "r/game@sha256:own" {
+		if is := s.sees(revision, api.StateFailed); !strings.Contains(is.Message, "nothing was changed") || is.Image != refs["v1"] {
 			t.Errorf("observed %+v", is)
 		}
 	}
@@ -205,4 +205,23 @@ func TestRootsInUseAreKept(t *testing.T) {
 	s.sees("r2", api.StatePatched)
 	s.becomes("read /version", "v3")
 	s.keeps(2)
+}
+
+// Held up between creation and start, it never runs on its own image.
+func TestARestartedContainerStartsPatched(t *testing.T) {
+	s := tell(t)
+	s.agent()
+	s.wants("r2", api.DesiredContainer{Name: "main", Image: refs["v2"], Reload: hup})
+	first := s.sees("r2", api.StateReloaded)
+	s.becomes("born", "v1")
+	if err := s.main.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	s.startAfter(200 * time.Millisecond)
+	s.becomes("born", "v2")
+	for is := first; is.ContainerID == first.ContainerID; {
+		is = s.sees("r2", api.StateReloaded)
+	}
+	s.becomes("hangups", "0") // there was nobody to be told
+	s.keeps(1)
 }

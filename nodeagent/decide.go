@@ -5,9 +5,9 @@ import "hotpatch.dev/hotpatch/api"
 // situation is what was read off the node about one container.
 type situation struct {
 	// OnOwn: the container is on its own root; else Image is what its root is
-	// made of.
-	OnOwn bool
-	Image string
+	// made of. Key is that of the root's snapshot.
+	OnOwn      bool
+	Image, Key string
 	// OwnIsImage: the desired image has the same layers as the container's own.
 	OwnIsImage bool
 	// ReloadPending: a swap was done, or begun, whose reload is not known to
@@ -22,6 +22,7 @@ const (
 	stay    move = "stay"
 	swapTo  move = "swap"
 	restore move = "restore"
+	goBack  move = "go back"
 )
 
 // decide compares what one container should be with what it is.

@@ -2,15 +2,14 @@ package nodeagent
 
 import (
 	"context"
-	"fmt"
-	"sync/atomic"
+	"slices"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	kuberuntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
-	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/record"
 
 	"hotpatch.dev/hotpatch/api"
 )
@@ -25,24 +24,15 @@ func newPod(name string, annotations map[string]string) *corev1.Pod {
 	}
 }
 
-// newCluster is an API server of one pod. It names events, which the fake
-// leaves to the real one.
-func newCluster(pod *corev1.Pod) *fake.Clientset {
-	kube, made := fake.NewClientset(pod), atomic.Int64{}
-	kube.PrependReactor("create", "events", func(action clienttesting.Action) (bool, kuberuntime.Object, error) {
-		if create, ok := action.(clienttesting.CreateAction); ok {
-			event := create.GetObject().(*corev1.Event)
-			event.Name = fmt.Sprint(event.GenerateName, made.Add(1))
-		}
-		return false, nil, nil
-	})
-	return kube
-}
+// newCluster is an API server of one pod.
+func newCluster(pod *corev1.Pod) *fake.Clientset { return fake.NewClientset(pod) }
 
 // newFakeAgent has no containerd, and the cluster's pod in its cache.
 func newFakeAgent(t *testing.T, kube *fake.Clientset, p puller) *Agent {
 	t.Helper()
-	a := &Agent{options: Options{NodeName: "node-1"}, kube: kube, images: newImages(p), metrics: newMetrics()}
+	a := &Agent{options: Options{NodeName: "node-1"}, kube: kube, metrics: newMetrics(), events: record.NewFakeRecorder(100)}
+	a.images = newImages(p, a.metrics)
+	a.images.credentials = a.credentials
 	a.pods = newPodInformer(kube, "node-1")
 	refresh(t, a, kube)
 	return a
@@ -71,7 +61,8 @@ func getPod(t *testing.T, kube *fake.Clientset) *corev1.Pod {
 	return &pods.Items[0]
 }
 
-// events are the reasons of the events so far.
+// events are the reasons of the events so far; one that was said twice stands
+// there twice.
 func events(t *testing.T, kube *fake.Clientset) (reasons []string) {
 	t.Helper()
 	list, err := kube.CoreV1().Events("default").List(context.Background(), metav1.ListOptions{})
@@ -79,7 +70,16 @@ func events(t *testing.T, kube *fake.Clientset) (reasons []string) {
 		t.Fatal(err)
 	}
 	for _, e := range list.Items {
-		reasons = append(reasons, e.Reason)
+		reasons = append(reasons, slices.Repeat([]string{e.Reason}, int(e.Count))...)
+	}
+	return reasons
+}
+
+// told are the reasons of the events of an agent that newFakeAgent has made.
+func told(a *Agent) (reasons []string) {
+	said := a.events.(*record.FakeRecorder).Events
+	for len(said) > 0 {
+		reasons = append(reasons, strings.Fields(<-said)[1])
 	}
 	return reasons
 }

@@ -30,8 +30,8 @@ func withNode(m *testing.M) int {
 		}
 	}()
 	defer rt.Close()
-	for _, name := range []string{"v1", "v2", "v3"} {
-		ref, err := node.Import("test/"+name, runtimetest.Image{Files: map[string]string{
+	for name, env := range map[string][]string{"v1": nil, "v2": nil, "v3": nil, "v4": {"MODE=new"}} {
+		ref, err := node.Import("test/"+name, runtimetest.Image{Env: env, Files: map[string]string{
 			"version": name, "data/": "", "run/": "", "tmp/": "", "data/of": name}})
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)

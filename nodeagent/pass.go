@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -25,6 +25,7 @@ func (a *Agent) pass(ctx context.Context, key string) (again time.Duration, err 
 	defer cancel()
 	pod, err := a.pod(key)
 	if err != nil || pod == nil || pod.DeletionTimestamp != nil {
+		a.metrics.observed(key, api.Observed{})
 		return 0, err
 	}
 	before := observedOf(pod)
@@ -34,12 +35,13 @@ func (a *Agent) pass(ctx context.Context, key string) (again time.Duration, err 
 		return 0, a.refuse(ctx, pod, before, err)
 	}
 	a.sayPulling(ctx, pod, before, desired, prepare)
-	after.Prepared = a.images.prepare(ctx, prepare)
+	after.Prepared = a.images.prepare(ctx, pod, prepare)
 	var looked []*container
 	if desired.Revision != "" {
 		after.Revision = desired.Revision
-		after.Containers, looked = a.bringAll(ctx, pod, desired)
+		after.Containers, looked = a.bringAll(ctx, pod, before, desired)
 	}
+	a.metrics.observed(key, after)
 	err = a.report(ctx, pod, before, after)
 	a.prune(ctx, looked) // nobody waits for this
 	if err != nil {
@@ -50,19 +52,32 @@ func (a *Agent) pass(ctx context.Context, key string) (again time.Duration, err 
 
 // bringAll has each container where it should be. One that does not run now is
 // no failure: its start brings the next pass.
-func (a *Agent) bringAll(ctx context.Context, pod *corev1.Pod, desired api.Desired) (seen []api.ObservedContainer, looked []*container) {
+func (a *Agent) bringAll(ctx context.Context, pod *corev1.Pod, before api.Observed, desired api.Desired) (seen []api.ObservedContainer, looked []*container) {
 	for _, want := range desired.Containers {
-		c := &container{want: want, revision: desired.Revision}
+		c := &container{want: want, was: known(before, desired.Revision, want.Name)}
 		observed, err := a.bring(ctx, pod, c)
 		if errors.Is(err, runtime.ErrGone) {
 			logging.From(ctx).Infof("waiting for it to start: %v", err)
-			observed = api.ObservedContainer{Name: want.Name, State: api.StateWaiting}
+			observed = api.ObservedContainer{Name: want.Name, State: api.StateWaiting, InVain: endedSoon(c.was, "", time.Now())}
 		} else if err != nil {
 			observed.State, observed.Message = api.StateFailed, err.Error()
 		}
 		seen, looked = append(seen, observed), append(looked, c)
 	}
 	return seen, looked
+}
+
+// known is what was observed of a container at a revision.
+func known(o api.Observed, revision, container string) (was api.ObservedContainer) {
+	if o.Revision != revision {
+		return was
+	}
+	for _, c := range o.Containers {
+		if c.Name == container {
+			was = c
+		}
+	}
+	return was
 }
 
 // asked reads what the pod's annotations ask for.
@@ -96,23 +111,17 @@ func (a *Agent) refuse(ctx context.Context, pod *corev1.Pod, before api.Observed
 
 // sayPulling writes that images are being pulled, before they are.
 func (a *Agent) sayPulling(ctx context.Context, pod *corev1.Pod, before api.Observed, d api.Desired, p api.Prepare) {
-	refs := p.Images
-	for _, c := range d.Containers {
-		if c.Image != "" {
-			refs = append(refs, c.Image)
-		}
-	}
-	absent := a.images.absent(ctx, refs)
+	absent := a.images.absent(ctx, slices.Concat(p.Containers, d.Containers))
 	if len(absent) == 0 {
 		return
 	}
 	pulling := before
 	pulling.Prepared = nil
-	for _, ref := range absent {
-		pulling.Prepared = append(pulling.Prepared, api.PreparedImage{Image: ref, State: api.StatePulling})
+	for _, c := range absent {
+		pulling.Prepared = append(pulling.Prepared, api.PreparedImage{Container: c.Name, Image: c.Image, State: api.StatePulling})
 	}
 	if err := a.report(ctx, pod, before, pulling); err != nil {
-		logging.From(ctx).WithError(err).Warnf("pulling %s", strings.Join(absent, ", "))
+		logging.From(ctx).WithError(err).Warn("not told that images are being pulled")
 	}
 }
 

@@ -27,7 +27,7 @@ func TestWhatCannotBeReadIsRefused(t *testing.T) {
 				t.Errorf("%s: the condition is %+v", key, c)
 			}
 		}
-		if said := events(t, kube); !slices.Equal(said, []string{api.EventFailed}) {
+		if said := told(a); !slices.Equal(said, []string{api.EventFailed}) {
 			t.Errorf("%s: events %v", key, said)
 		}
 	}
@@ -49,7 +49,7 @@ func TestARefusalKeepsWhatIsKnown(t *testing.T) {
 // The annotation ends on what is, however often the same pull fails.
 func TestAPullThatKeepsFailingStaysFailed(t *testing.T) {
 	p := &fakePuller{fail: errors.New("no such host")}
-	kube := newCluster(newPod("game-1", map[string]string{api.PrepareAnnotation: `{"revision":"r2","images":["v2"]}`}))
+	kube := newCluster(newPod("game-1", map[string]string{api.PrepareAnnotation: `{"revision":"r2","containers":[{"name":"main","image":"v2"}]}`}))
 	a := newFakeAgent(t, kube, p)
 	for i := range 3 {
 		if _, err := a.pass(t.Context(), "default/game-1"); err == nil || !strings.Contains(err.Error(), "no such host") {

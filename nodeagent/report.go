@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,35 +12,42 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"hotpatch.dev/hotpatch/api"
-	"hotpatch.dev/hotpatch/internal/logging"
 )
 
 // report writes what was observed, if that means anything new, and notes on our
-// copy of the pod what it says now.
+// copy of the pod that it did. Annotation, label and condition go in one call:
+// nobody sees one without the others. The status subresource takes metadata
+// along, so the agent needs no right to change pods otherwise.
 func (a *Agent) report(ctx context.Context, pod *corev1.Pod, before, after api.Observed) error {
 	after = keepTimes(before, after, time.Now().UTC().Truncate(time.Second))
 	text, err := json.Marshal(after)
+	if err != nil || string(text) == pod.Annotations[api.ObservedAnnotation] {
+		return err
+	}
+	upToDate := after.Revision != "" && failureOf(after) == nil && allDone(after)
+	body, err := json.Marshal(statement(pod, string(text), after, upToDate))
 	if err != nil {
 		return err
 	}
-	news := string(text) != pod.Annotations[api.ObservedAnnotation]
-	upToDate := after.Revision != "" && failureOf(after) == nil && allDone(after)
-	if news {
-		if err := a.patchMetadata(ctx, pod, string(text), after, upToDate); err != nil {
-			return err
-		}
+	if _, err := a.kube.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, body, metav1.PatchOptions{}, "status"); err != nil {
+		return fmt.Errorf("write what was observed on pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
-	if after.Revision == "" && len(after.Containers) == 0 {
-		return nil // images were prepared, nothing else was asked
-	}
-	// Looked at without news too: writing it may have failed the last time.
-	if err := a.patchCondition(ctx, pod, after, upToDate); err != nil {
-		return err
-	}
-	if news {
-		a.event(ctx, pod, before, after, upToDate)
-	}
+	metav1.SetMetaDataAnnotation(&pod.ObjectMeta, api.ObservedAnnotation, string(text))
+	a.tell(pod, before, after, upToDate)
 	return nil
+}
+
+// statement is the patch of a pod that says what was observed.
+func statement(pod *corev1.Pod, text string, after api.Observed, upToDate bool) map[string]any {
+	metadata := map[string]any{"uid": pod.UID, "annotations": map[string]string{api.ObservedAnnotation: text}}
+	if upToDate {
+		metadata["labels"] = map[string]string{api.RevisionLabel: after.Revision}
+	}
+	patch := map[string]any{"metadata": metadata}
+	if after.Revision != "" || len(after.Containers) > 0 { // else images were prepared, nothing more was asked
+		patch["status"] = map[string]any{"conditions": []corev1.PodCondition{conditionOf(pod, after, upToDate)}}
+	}
+	return patch
 }
 
 // keepTimes gives each container the time it entered its state: the old one
@@ -75,23 +83,9 @@ func observedOf(pod *corev1.Pod) (o api.Observed) {
 	return o
 }
 
-func (a *Agent) patchMetadata(ctx context.Context, pod *corev1.Pod, observed string, after api.Observed, upToDate bool) error {
-	metadata := map[string]any{"uid": pod.UID, "annotations": map[string]string{api.ObservedAnnotation: observed}}
-	if upToDate {
-		metadata["labels"] = map[string]string{api.RevisionLabel: after.Revision}
-	}
-	body, err := json.Marshal(map[string]any{"metadata": metadata})
-	if err != nil {
-		return err
-	}
-	if _, err := a.kube.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, body, metav1.PatchOptions{}); err != nil {
-		return fmt.Errorf("write what was observed on pod %s/%s: %w", pod.Namespace, pod.Name, err)
-	}
-	metav1.SetMetaDataAnnotation(&pod.ObjectMeta, api.ObservedAnnotation, observed)
-	return nil
-}
-
-func (a *Agent) patchCondition(ctx context.Context, pod *corev1.Pod, after api.Observed, upToDate bool) error {
+// conditionOf is the pod's condition; its time is that of the last change
+// between true and false.
+func conditionOf(pod *corev1.Pod, after api.Observed, upToDate bool) corev1.PodCondition {
 	condition := corev1.PodCondition{Type: api.UpToDateCondition, Status: corev1.ConditionTrue, Reason: "Observed",
 		Message: "revision " + after.Revision, LastTransitionTime: metav1.Now()}
 	if !upToDate {
@@ -103,43 +97,33 @@ func (a *Agent) patchCondition(ctx context.Context, pod *corev1.Pod, after api.O
 	for _, was := range pod.Status.Conditions {
 		if was.Type == condition.Type && was.Status == condition.Status {
 			condition.LastTransitionTime = was.LastTransitionTime
-			if was.Message == condition.Message {
-				return nil
-			}
 		}
 	}
-	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": pod.UID}, "status": map[string]any{"conditions": []corev1.PodCondition{condition}}})
-	if err != nil {
-		return err
-	}
-	if _, err := a.kube.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, body, metav1.PatchOptions{}, "status"); err != nil {
-		return fmt.Errorf("write the condition of pod %s/%s: %w", pod.Namespace, pod.Name, err)
-	}
-	return nil
+	return condition
 }
 
-// event tells `kubectl describe` of a patch that took, or failed. Losing one is
-// not worth a retry.
-func (a *Agent) event(ctx context.Context, pod *corev1.Pod, before, after api.Observed, upToDate bool) {
-	reason, kind, message := api.EventPatched, corev1.EventTypeNormal, fmt.Sprintf("successfully update pod %s hot-patch", pod.Name)
-	if err := failureOf(after); err != nil {
-		reason, kind, message = api.EventFailed, corev1.EventTypeWarning, fmt.Sprintf("fail to update pod %s hot-patch: %v", pod.Name, err)
-		if failed := failureOf(before); failed != nil && failed.Error() == err.Error() {
-			return // said already
+// tell has `kubectl describe` say that a patch took, or failed.
+func (a *Agent) tell(pod *corev1.Pod, before, after api.Observed, upToDate bool) {
+	failed, was := failureOf(after), failureOf(before)
+	switch {
+	case failed != nil && (was == nil || was.Error() != failed.Error()):
+		a.events.Eventf(pod, corev1.EventTypeWarning, api.EventFailed, "fail to update pod %s hot-patch: %v", pod.Name, failed)
+	case failed == nil && upToDate && !sameRoots(before, after):
+		a.events.Eventf(pod, corev1.EventTypeNormal, api.EventPatched, "successfully update pod %s hot-patch: %s", pod.Name, rootsOf(after))
+	}
+}
+
+// rootsOf says what each container is on.
+func rootsOf(o api.Observed) string {
+	var out []string
+	for _, c := range o.Containers {
+		root := fmt.Sprintf("container %s is on %s", c.Name, c.Image)
+		if c.Ignored != "" {
+			root += ", without its " + c.Ignored
 		}
-	} else if !upToDate || sameRoots(before, after) {
-		return
+		out = append(out, root)
 	}
-	now := metav1.Now()
-	_, err := a.kube.CoreV1().Events(pod.Namespace).Create(ctx, &corev1.Event{
-		ObjectMeta:     metav1.ObjectMeta{GenerateName: pod.Name + ".", Namespace: pod.Namespace},
-		InvolvedObject: corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
-		Reason:         reason, Type: kind, Message: message, FirstTimestamp: now, LastTimestamp: now, Count: 1,
-		Source: corev1.EventSource{Component: "hotpatch-agent", Host: a.options.NodeName},
-	}, metav1.CreateOptions{})
-	if err != nil {
-		logging.From(ctx).WithError(err).Debug("event not written")
-	}
+	return strings.Join(out, ", ")
 }
 
 // sameRoots tells whether every container is on the root it was on.

@@ -77,7 +77,7 @@ func TestReport(t *testing.T) {
 		if label := pod.Labels[api.RevisionLabel]; (label == "r2") != (c.status == "True") {
 			t.Errorf("%s: the label is %q", name, label)
 		}
-		if said := strings.Join(events(t, kube), " "); said != c.event {
+		if said := strings.Join(told(a), " "); said != c.event {
 			t.Errorf("%s: events %q, want %q", name, said, c.event)
 		}
 		if !slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady }) {
@@ -94,8 +94,8 @@ func TestWhatIsKnownIsNotWrittenAgain(t *testing.T) {
 		if err := a.report(t.Context(), pod, observedOf(pod), observed("r2", onMain(api.StatePatched, "v2", ""))); err != nil {
 			t.Fatal(err)
 		}
-		if n := patches(kube); n != 2 {
-			t.Errorf("%d patches after %d reports, want one of the annotation and one of the condition", n, i+1)
+		if n := patches(kube); n != 1 {
+			t.Errorf("%d patches after %d reports, want one", n, i+1)
 		}
 	}
 	since := upToDate(getPod(t, kube)).LastTransitionTime
@@ -108,25 +108,25 @@ func TestWhatIsKnownIsNotWrittenAgain(t *testing.T) {
 	}
 }
 
-// The annotation alone must not make the next pass believe that all was said.
-func TestAConditionThatWasNotWrittenIsWrittenLater(t *testing.T) {
+// What could not be written is not known either.
+func TestAReportThatIsLostIsWrittenLater(t *testing.T) {
 	kube := newCluster(newPod("game-1", nil))
 	a := newFakeAgent(t, kube, &fakePuller{})
 	broken := true
 	kube.PrependReactor("patch", "pods", func(action clienttesting.Action) (bool, kuberuntime.Object, error) {
-		return broken && action.GetSubresource() == "status", nil, errors.New("the API server went away")
+		return broken, nil, errors.New("the API server went away")
 	})
 	for _, broken = range []bool{true, false} {
 		pod := getPod(t, kube)
 		err := a.report(t.Context(), pod, observedOf(pod), observed("r2", onMain(api.StatePatched, "v2", "")))
-		if (err != nil) != broken || err != nil && !strings.Contains(err.Error(), "condition of pod default/game-1") {
+		if (err != nil) != broken || err != nil && !strings.Contains(err.Error(), "pod default/game-1") {
 			t.Errorf("broken %v: got %v", broken, err)
 		}
 	}
 	if c := upToDate(getPod(t, kube)); c == nil || c.Status != corev1.ConditionTrue {
 		t.Errorf("the condition is %+v", c)
 	}
-	if said := events(t, kube); len(said) > 1 || slices.Contains(said, api.EventFailed) {
+	if said := told(a); !slices.Equal(said, []string{api.EventPatched}) {
 		t.Errorf("events %v", said)
 	}
 }

@@ -31,6 +31,7 @@ func tell(t *testing.T, env ...string) *story {
 	t.Helper()
 	pod := newPod("game-"+strings.ToLower(t.Name()), nil)
 	pod.UID = types.UID("uid-" + t.Name())
+	pod.Status.ContainerStatuses[0].ImageID = refs["v1"]
 	s := &story{T: t, env: env, kube: newCluster(pod), options: Options{NodeName: "node-1", Socket: node.Socket, Workers: 2,
 		StageDir: filepath.Join(t.TempDir(), "stage"), CgroupDir: "/sys/fs/cgroup",
 		SnapshotDir: filepath.Join(node.Dir, "root/io.containerd.snapshotter.v1.overlayfs/snapshots")}}
@@ -41,8 +42,15 @@ func tell(t *testing.T, env ...string) *story {
 // start has the pod's container run, again after it ended.
 func (s *story) start() {
 	s.Helper()
+	s.startAfter(0)
+}
+
+// startAfter has the container wait between its creation and its start.
+func (s *story) startAfter(wait time.Duration) {
+	s.Helper()
 	pod := getPod(s.T, s.kube)
-	s.main = node.Run(s.T, runtimetest.Spec{Image: refs["v1"], Pod: string(pod.UID), Name: "main", PodName: pod.Name, Env: s.env})
+	s.main = node.Run(s.T, runtimetest.Spec{Image: refs["v1"], Pod: string(pod.UID), Name: "main", PodName: pod.Name, Env: s.env,
+		Created: func(*runtimetest.Container) { time.Sleep(wait) }})
 }
 
 // agent works until it is stopped, which the end of the test does too.
@@ -104,6 +112,20 @@ func (s *story) sees(revision string, state api.State) api.ObservedContainer {
 		}
 	}
 	s.Fatalf("observed is %+v, not %s at %s", is, state, revision)
+	return api.ObservedContainer{}
+}
+
+// says waits until the agent's message about the container holds some words.
+func (s *story) says(revision, words string) api.ObservedContainer {
+	s.Helper()
+	var is api.Observed
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		is = observedOf(getPod(s.T, s.kube))
+		if is.Revision == revision && len(is.Containers) == 1 && strings.Contains(is.Containers[0].Message, words) {
+			return is.Containers[0]
+		}
+	}
+	s.Fatalf("observed is %+v, and not %q at %s", is, words, revision)
 	return api.ObservedContainer{}
 }
 

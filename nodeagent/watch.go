@@ -37,6 +37,7 @@ func trim(object any) (any, error) {
 			small.Annotations[key] = value
 		}
 	}
+	small.Spec.ImagePullSecrets = pod.Spec.ImagePullSecrets
 	small.Spec.Containers = trimContainers(pod.Spec.Containers)
 	small.Spec.InitContainers = trimContainers(pod.Spec.InitContainers) // sidecars are among them
 	for _, c := range pod.Status.Conditions {

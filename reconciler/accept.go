@@ -105,7 +105,7 @@ func (r *Reconciler) pin(ctx context.Context, t *tracked) ([]api.DesiredContaine
 				errs = append(errs, t.wanted.wrong(fmt.Sprintf("spec.containers[%d].image", i), err))
 			}
 		}
-		pinned = append(pinned, api.DesiredContainer{Name: c.Name, Image: digest, Carry: c.Carry, Reload: c.Reload})
+		pinned = append(pinned, c.Pinned(digest))
 	}
 	return pinned, errors.Join(errs...)
 }

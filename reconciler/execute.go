@@ -70,13 +70,8 @@ func (e *executor) act(ctx context.Context, name string, pod kube.Pod, action pl
 }
 
 func (e *executor) prepare(ctx context.Context, pod kube.Pod, revision plan.Revision) error {
-	ask := api.Prepare{Revision: revision.ID}
-	for _, c := range revision.Containers {
-		if c.Image != "" && !slices.Contains(ask.Images, c.Image) {
-			ask.Images = append(ask.Images, c.Image)
-		}
-	}
-	text, err := encode(ask)
+	patched := slices.DeleteFunc(slices.Clone(revision.Containers), func(c api.DesiredContainer) bool { return c.Image == "" })
+	text, err := encode(api.Prepare{Revision: revision.ID, Containers: patched})
 	if err != nil {
 		return err
 	}

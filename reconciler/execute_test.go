@@ -69,7 +69,7 @@ func TestPrepareAsksForImagesThatAreNotThePodsOwn(t *testing.T) {
 	if err := testExecutor(w).do(t, testPod("game-0"), plan.Prepare, v2); err != nil {
 		t.Fatal(err)
 	}
-	w.has(t, `game-0@7 prepare={"revision":"r2","images":["game@sha256:2"]}`)
+	w.has(t, `game-0@7 prepare={"revision":"r2","containers":[{"name":"main","image":"game@sha256:2"}]}`)
 }
 
 func TestApplyTellsTheAgentAndEndsThePreparation(t *testing.T) {

@@ -21,7 +21,7 @@ func (t *tracked) status(cluster string, now time.Time, p *plan.Plan) api.HotPat
 	if p != nil {
 		t.accepted.describe(&s)
 		s.Phase, s.Message, s.Counts = p.Phase, p.Message, p.Counts
-		s.Pods, s.Failures = p.Rows, p.Failures
+		s.Pods, s.Failures, s.Warnings = p.Rows, p.Failures, p.Warnings
 		if len(s.Pods) > api.MaxPodRows {
 			s.Pods = nil
 		}

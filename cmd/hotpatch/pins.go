@@ -3,10 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/internal/imageconfig"
+	"hotpatch.dev/hotpatch/reconciler/plan"
 	"hotpatch.dev/hotpatch/reconciler/registry"
 	"hotpatch.dev/hotpatch/reconciler/render"
 )
@@ -30,7 +35,7 @@ func (p *pins) pin(ctx context.Context, item render.Item, known api.HotPatchStat
 		if err != nil {
 			return nil, &api.Error{File: item.File, Object: "HotPatch " + item.HotPatch.Key(), Field: fmt.Sprintf("spec.containers[%d].image", i), Reason: err.Error()}
 		}
-		pinned = append(pinned, api.DesiredContainer{Name: c.Name, Image: image, Carry: c.Carry, Reload: c.Reload})
+		pinned = append(pinned, c.Pinned(image))
 	}
 	return pinned, nil
 }
@@ -45,15 +50,60 @@ func recorded(known api.HotPatchStatus, c api.Container) string {
 
 // digest asks a registry, under its alias if it has one.
 func (p *pins) digest(ctx context.Context, image string) (string, error) {
+	there, back := p.alias(image)
+	found, err := p.resolver.Digest(ctx, there)
+	return back(found), err
+}
+
+// alias is an image under the address that its registry has here, and the way
+// back to the cluster's name.
+func (p *pins) alias(image string) (there string, back func(string) string) {
 	for name, address := range p.aliases {
-		rest, ok := strings.CutPrefix(image, name+"/")
-		if !ok {
-			continue
+		if rest, ok := strings.CutPrefix(image, name+"/"); ok {
+			return address + "/" + rest, func(found string) string { return name + strings.TrimPrefix(found, address) }
 		}
-		found, err := p.resolver.Digest(ctx, address+"/"+rest)
-		return name + strings.TrimPrefix(found, address), err
 	}
-	return p.resolver.Digest(ctx, image)
+	return image, func(found string) string { return found }
+}
+
+// ignored names what running containers will not take of their new images.
+func (p *pins) ignored(ctx context.Context, containers []api.DesiredContainer, pods []plan.Pod) []string {
+	said := map[string]bool{}
+	for _, c := range containers {
+		owns := map[string]bool{}
+		for _, pod := range pods {
+			owns[pod.OwnImages[c.Name]] = true
+		}
+		delete(owns, "")
+		delete(owns, c.Image)
+		for own := range owns {
+			if words := p.compare(ctx, own, c); words != "" {
+				said[words] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(said))
+}
+
+// compare is a warning about one container with one own image, "" for none.
+func (p *pins) compare(ctx context.Context, own string, c api.DesiredContainer) string {
+	var configs []v1.ImageConfig
+	for _, image := range []string{own, c.Image} {
+		there, _ := p.alias(image)
+		config, err := p.resolver.Config(ctx, there)
+		if err != nil {
+			return fmt.Sprintf("container %s: what it will not take of the new image's configuration is not known: %v", c.Name, err)
+		}
+		configs = append(configs, config)
+	}
+	ignored := imageconfig.Ignored(configs[0], configs[1])
+	switch {
+	case ignored == "":
+		return ""
+	case c.ImageConfig == api.ImageConfigRefuse:
+		return fmt.Sprintf("container %s will be left alone: it would run on without the new image's %s, and imageConfig is Refuse", c.Name, ignored)
+	}
+	return fmt.Sprintf("container %s runs on without the new image's %s", c.Name, ignored)
 }
 
 // pinFiles are the wanted files by digest. URLs are where the reconciler serves

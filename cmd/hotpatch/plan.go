@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/pflag"
 
@@ -103,7 +104,11 @@ func planOne(ctx context.Context, cluster *cluster, item render.Item, known api.
 	if st := known.Stable; st != nil {
 		input.Stable = &plan.Revision{ID: st.Revision, Containers: st.Containers, Files: st.Files}
 	}
-	return plan.Make(input), nil
+	made := plan.Make(input)
+	warnings := slices.Concat(made.Warnings, images.ignored(ctx, containers, pods))
+	slices.Sort(warnings)
+	made.Warnings = slices.Compact(warnings) // the agents may have said the same
+	return made, nil
 }
 
 // recordOf is the record of a HotPatch, zero if there is none.

@@ -164,6 +164,9 @@ func printPlan(s Streams, h api.HotPatch, p plan.Plan) {
 	if len(p.Actions) == 0 {
 		fmt.Fprintln(s.Out, "  nothing would change now")
 	}
+	for _, warning := range p.Warnings {
+		fmt.Fprintf(s.Out, "  note: %s\n", warning)
+	}
 }
 
 func printWithoutRecord(s Streams, err error) {

@@ -3,13 +3,13 @@ package runtime_test
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/snapshots"
 
+	"hotpatch.dev/hotpatch/nodeagent/runtime"
 	"hotpatch.dev/hotpatch/nodeagent/runtime/runtimetest"
 )
 
@@ -73,7 +73,7 @@ func TestExecKillsWhatDoesNotEnd(t *testing.T) {
 
 func TestStartsAreToldAlsoAfterARestart(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	starts := rt.Starts(ctx)
+	starts := rt.Events(ctx)
 	time.Sleep(200 * time.Millisecond) // it subscribes
 	told(t, starts, time.Second, 1)
 	restart(t)
@@ -91,20 +91,30 @@ func TestStartsAreToldAlsoAfterARestart(t *testing.T) {
 	}
 }
 
-// told starts containers until one is told of within the limit.
-func told(t *testing.T, starts <-chan string, limit time.Duration, tries int) {
+// told starts containers until the events tell of one within the limit.
+func told(t *testing.T, events <-chan runtime.Event, limit time.Duration, tries int) {
 	t.Helper()
-	var started []string
 	for range tries {
-		started = append(started, node.Run(t, runtimetest.Spec{Image: game}).ID)
-		select {
-		case id := <-starts:
-			if !slices.Contains(started, id) {
-				t.Errorf("told of %s, started were %v", id, started)
-			}
+		if heard(events, node.Run(t, runtimetest.Spec{Image: game}), limit) {
 			return
-		case <-time.After(limit):
 		}
 	}
 	t.Fatalf("%d starts and not one was told of within %s", tries, limit)
+}
+
+// heard tells whether a container's creation and then its start were told.
+func heard(events <-chan runtime.Event, c *runtimetest.Container, limit time.Duration) bool {
+	created := false
+	for end := time.After(limit); ; {
+		select {
+		case e := <-events:
+			ours := e.ContainerID == c.ID && e.PID == c.PID
+			if created && ours && e.Started {
+				return true
+			}
+			created = created || ours && !e.Started
+		case <-end:
+			return false
+		}
+	}
 }

@@ -39,7 +39,7 @@ type Runtime struct {
 	client *client.Client
 	images cri.ImageServiceClient
 	tasks  tasks.TasksClient
-	chains chains
+	known  known
 	// stateDir is containerd's state directory, beside its socket.
 	stateDir string
 }
@@ -81,6 +81,15 @@ type Container struct {
 // Container loads a running container by its ID, as in "containerd://ID" of a
 // pod's status.
 func (r *Runtime) Container(ctx context.Context, id string) (Container, error) {
+	return r.load(ctx, id, apitask.Status_RUNNING)
+}
+
+// Created loads a container that waits to be started.
+func (r *Runtime) Created(ctx context.Context, id string) (Container, error) {
+	return r.load(ctx, id, apitask.Status_CREATED)
+}
+
+func (r *Runtime) load(ctx context.Context, id string, status apitask.Status) (Container, error) {
 	ctx = namespaces.WithNamespace(ctx, namespace)
 	loaded, err := r.client.LoadContainer(ctx, id)
 	if err != nil {
@@ -104,8 +113,8 @@ func (r *Runtime) Container(ctx context.Context, id string) (Container, error) {
 	if err != nil {
 		return c, gone(err, "find the task of container %s", id)
 	}
-	if task.Process.Status != apitask.Status_RUNNING {
-		return c, fmt.Errorf("%w: %s has ended", ErrGone, id)
+	if task.Process.Status != status {
+		return c, fmt.Errorf("%w: %s is %s", ErrGone, id, strings.ToLower(task.Process.Status.String()))
 	}
 	c.PID = int(task.Process.Pid)
 	snapshot, err := r.client.SnapshotService(overlayfs).Stat(ctx, c.SnapshotKey)
@@ -172,11 +181,20 @@ func (r *Runtime) Ready(ctx context.Context) error {
 	return err
 }
 
-// PodOf is the pod ("namespace/name") that kubelet made a container for.
-func (r *Runtime) PodOf(ctx context.Context, id string) (string, bool) {
+// Owner is the container of a pod that kubelet made a container for.
+type Owner struct {
+	Pod  string // "namespace/name"
+	UID  string
+	Name string // of the container in the pod
+}
+
+// OwnerOf tells whose a container is; false for one that is no container of a
+// pod.
+func (r *Runtime) OwnerOf(ctx context.Context, id string) (Owner, bool) {
 	labels, err := r.Labels(ctx, id)
 	if err != nil || labels["io.cri-containerd.kind"] != "container" {
-		return "", false
+		return Owner{}, false
 	}
-	return labels["io.kubernetes.pod.namespace"] + "/" + labels["io.kubernetes.pod.name"], true
+	return Owner{Pod: labels["io.kubernetes.pod.namespace"] + "/" + labels["io.kubernetes.pod.name"],
+		UID: labels["io.kubernetes.pod.uid"], Name: labels["io.kubernetes.container.name"]}, true
 }

@@ -91,15 +91,15 @@ func TestLabelsComeBack(t *testing.T) {
 			t.Errorf("labels before %v and after %v", before, labels)
 		}
 	}
-	if pod, ok := rt.PodOf(t.Context(), c.ID); !ok || pod != "default/game-1" {
-		t.Errorf("the pod is %q %v", pod, ok)
+	if owner, ok := rt.OwnerOf(t.Context(), c.ID); !ok || owner != (runtime.Owner{Pod: "default/game-1", UID: "uid-labels", Name: "main"}) {
+		t.Errorf("the owner is %+v %v", owner, ok)
 	}
 	if err := rt.SetLabels(t.Context(), c.ID, map[string]string{"io.cri-containerd.kind": "sandbox"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range []string{c.ID, "nobody"} {
-		if pod, ok := rt.PodOf(t.Context(), id); ok {
-			t.Errorf("%s is said to be a container of %s", id, pod)
+		if owner, ok := rt.OwnerOf(t.Context(), id); ok {
+			t.Errorf("%s is said to be of %+v", id, owner)
 		}
 	}
 }

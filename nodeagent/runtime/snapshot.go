@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	containerdmount "github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
@@ -22,6 +23,9 @@ const (
 	pinLabel   = "containerd.io/gc.ref.snapshot." + overlayfs + "/hotpatch-"
 	imageLabel = "hotpatch.dev/image"
 )
+
+// upperDir is the option of an overlay by which a root is recognised.
+const upperDir = "upperdir"
 
 // Root is a writable root on an image, pinned to its container.
 type Root struct {
@@ -43,44 +47,48 @@ func (r *Runtime) PrepareRoot(ctx context.Context, c Container, image Image) (Ro
 	if err != nil {
 		return Root{}, fmt.Errorf("prepare a root of %s: %w", image.Ref, err)
 	}
-	if len(mounts) != 1 {
-		return Root{}, fmt.Errorf("prepare a root of %s: %d mounts instead of one", image.Ref, len(mounts))
-	}
-	m := mounts[0]
-	return Root{Key: key, Image: image.Ref, Filesystem: mount.Filesystem{Type: m.Type, Source: m.Source, Options: m.Options}}, nil
+	filesystem, err := single(key, mounts)
+	return Root{Key: key, Image: image.Ref, Filesystem: filesystem}, err
 }
 
-// RootImage tells which root has the given upper directory: the image of one
-// we made, own for the container's own. An error says that it is neither.
-func (r *Runtime) RootImage(ctx context.Context, c Container, upper string) (image string, own bool, err error) {
+// RootAt is the root that has the given upper directory: one that we made, or
+// the container's own, which has its snapshot's key and no image. An error says
+// that it is neither.
+func (r *Runtime) RootAt(ctx context.Context, c Container, upper string) (Root, error) {
 	if upper == "" {
-		return "", false, fmt.Errorf("the root of container %s is not an overlay", c.ID)
+		return Root{}, fmt.Errorf("the root of container %s is not an overlay", c.ID)
 	}
 	ctx = namespaces.WithNamespace(ctx, namespace)
-	is, err := r.hasUpper(ctx, c.SnapshotKey, upper)
-	if err != nil || is {
-		return "", is, err
+	own, err := r.Mounts(ctx, c.SnapshotKey)
+	if err != nil || own.Option(upperDir) == upper {
+		return Root{Key: c.SnapshotKey, Filesystem: own}, err
 	}
 	for _, key := range pinned(c) {
-		is, err := r.hasUpper(ctx, key, upper)
-		if err != nil || !is {
+		filesystem, err := r.Mounts(ctx, key)
+		if err != nil || filesystem.Option(upperDir) != upper {
 			continue
 		}
 		info, err := r.client.SnapshotService(overlayfs).Stat(ctx, key)
-		return info.Labels[imageLabel], false, err
+		return Root{Key: key, Image: info.Labels[imageLabel], Filesystem: filesystem}, err
 	}
-	return "", false, fmt.Errorf("the root of container %s (%s) is none that we know", c.ID, upper)
+	return Root{}, fmt.Errorf("the root of container %s (%s) is none that we know", c.ID, upper)
 }
 
-func (r *Runtime) hasUpper(ctx context.Context, key string, uppers ...string) (bool, error) {
-	mounts, err := r.client.SnapshotService(overlayfs).Mounts(ctx, key)
+// Mounts is how a root's snapshot is mounted.
+func (r *Runtime) Mounts(ctx context.Context, key string) (mount.Filesystem, error) {
+	mounts, err := r.client.SnapshotService(overlayfs).Mounts(namespaces.WithNamespace(ctx, namespace), key)
 	if err != nil {
-		return false, fmt.Errorf("look at snapshot %s: %w", key, err)
+		return mount.Filesystem{}, fmt.Errorf("look at snapshot %s: %w", key, err)
 	}
+	return single(key, mounts)
+}
+
+func single(key string, mounts []containerdmount.Mount) (mount.Filesystem, error) {
 	if len(mounts) != 1 {
-		return false, fmt.Errorf("look at snapshot %s: %d mounts instead of one", key, len(mounts))
+		return mount.Filesystem{}, fmt.Errorf("look at snapshot %s: %d mounts instead of one", key, len(mounts))
 	}
-	return slices.Contains(uppers, mount.Filesystem{Options: mounts[0].Options}.Option("upperdir")), nil
+	m := mounts[0]
+	return mount.Filesystem{Type: m.Type, Source: m.Source, Options: m.Options}, nil
 }
 
 // Unused are the keys of the container's roots that we made and that are not
@@ -90,11 +98,11 @@ func (r *Runtime) Unused(ctx context.Context, c Container, uppers []string) ([]s
 	var unused []string
 	var errs []error
 	for _, key := range pinned(c) {
-		used, err := r.hasUpper(ctx, key, uppers...)
+		filesystem, err := r.Mounts(ctx, key)
 		switch {
 		case err != nil && !errdefs.IsNotFound(err):
 			errs = append(errs, err)
-		case !used:
+		case err != nil || !slices.Contains(uppers, filesystem.Option(upperDir)):
 			unused = append(unused, key)
 		}
 	}

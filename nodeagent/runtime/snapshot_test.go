@@ -32,8 +32,8 @@ func TestARootLivesAndDiesWithItsContainer(t *testing.T) {
 	if !exists(t, root.Key) {
 		t.Fatal("the root is gone, though its container runs")
 	}
-	if image, own, err := rt.RootImage(t.Context(), load(t, c), root.Filesystem.Option("upperdir")); err != nil || own || image != ref {
-		t.Errorf("the root is of %q, own %v: %v", image, own, err)
+	if is, err := rt.RootAt(t.Context(), load(t, c), root.Filesystem.Option("upperdir")); err != nil || is.Key != root.Key || is.Image != ref {
+		t.Errorf("the root is %+v: %v", is, err)
 	}
 	if err := c.Remove(); err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func looseRoot(t *testing.T, ref string) string {
 	return key
 }
 
-func TestRootImageTellsTheRootsApart(t *testing.T) {
+func TestRootsAreToldApart(t *testing.T) {
 	c := node.Run(t, runtimetest.Spec{Image: game})
 	root := prepare(t, c, present(t, game))
 	is := load(t, c)
@@ -68,18 +68,15 @@ func TestRootImageTellsTheRootsApart(t *testing.T) {
 			own = upper
 		}
 	}
-	for _, want := range []struct {
-		upper, image, err string
-		own               bool
-	}{
-		{upper: own, own: true},
-		{upper: root.Filesystem.Option("upperdir"), image: game},
+	for _, want := range []struct{ upper, key, image, err string }{
+		{upper: own, key: is.SnapshotKey},
+		{upper: root.Filesystem.Option("upperdir"), key: root.Key, image: game},
 		{upper: "/nowhere/fs", err: "none that we know"},
 		{upper: "", err: "not an overlay"},
 	} {
-		image, isOwn, err := rt.RootImage(t.Context(), is, want.upper)
-		if image != want.image || isOwn != want.own || (err == nil) != (want.err == "") {
-			t.Errorf("%q is of %q, own %v: %v", want.upper, image, isOwn, err)
+		found, err := rt.RootAt(t.Context(), is, want.upper)
+		if found.Key != want.key || found.Image != want.image || (err == nil) != (want.err == "") {
+			t.Errorf("%q is %+v: %v", want.upper, found, err)
 		}
 		if err != nil && (!strings.Contains(err.Error(), want.err) || !strings.Contains(err.Error(), c.ID)) {
 			t.Errorf("%q: the error is %v", want.upper, err)

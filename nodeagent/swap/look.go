@@ -41,9 +41,11 @@ func Look(cgroupDir string, pid int) (View, error) {
 	return v, nil
 }
 
-// count looks at one process; one that ends meanwhile does not count.
+// count looks at one process; one that ends meanwhile does not count. A program
+// that is back on the root that it was started from runs on an earlier mount of
+// it: its file is none of another root.
 func (v *View) count(h *host, pid int) {
-	if h.elsewhere(pid, "exe") {
+	if h.elsewhere(pid, "exe") && !h.isOn(h.device, pid, "exe") {
 		v.OldProcesses++
 	}
 	own, _, err := mount.ID(int(h.proc.Fd()), fmt.Sprintf("%d/root", pid), 0)
@@ -82,6 +84,7 @@ func (h *host) isOn(device uint64, pid int, link string) bool {
 type host struct {
 	proc, cgroups *os.File
 	root          mount.Entry
+	device        uint64 // of the root
 	table         []mount.Entry
 	pids          []int
 }
@@ -100,7 +103,9 @@ func newHost(cgroupDir string, pid int) (h *host, err error) {
 
 func (h *host) read(pid int) (err error) {
 	if err := patiently(func() (err error) {
-		h.root, h.table, err = mount.Root(h.proc, pid)
+		if h.root, h.table, err = mount.Root(h.proc, pid); err == nil {
+			h.device, err = mount.Device(int(h.proc.Fd()), fmt.Sprintf("%d/root", pid))
+		}
 		return err
 	}); err != nil {
 		return err

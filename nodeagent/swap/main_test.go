@@ -25,12 +25,15 @@ var (
 	v    = map[string]runtime.Image{} // "v1", "v2", "v3"
 )
 
+const limit = 250 * time.Millisecond
+
 // victimEnv makes the test program swap once and die on the way: kill -9 of an
 // agent needs a process of its own.
 const victimEnv = "HOTPATCH_TEST_VICTIM"
 
 type victim struct {
 	Request swap.Request
+	Held    bool // Hold, which cannot be handed over, has filled it in
 	KillAt  string
 }
 
@@ -45,6 +48,9 @@ func die(order string) {
 	var o victim
 	if err := gob.NewDecoder(base64.NewDecoder(base64.StdEncoding, strings.NewReader(order))).Decode(&o); err != nil {
 		panic(err)
+	}
+	if o.Held {
+		o.Request.Hold = func(*swap.Request) error { return nil }
 	}
 	o.Request.At = func(step string) {
 		if step == o.KillAt {
@@ -100,7 +106,7 @@ func request(t testing.TB, c *runtimetest.Container, image runtime.Image) swap.R
 		t.Fatal(err)
 	}
 	return swap.Request{PID: c.PID, Root: swap.Source{Filesystem: &root.Filesystem}, Destinations: loaded.Destinations,
-		StageDir: t.TempDir(), CgroupDir: "/sys/fs/cgroup", StopLimit: 250 * time.Millisecond}
+		StageDir: t.TempDir(), CgroupDir: "/sys/fs/cgroup", StopLimit: limit}
 }
 
 func inspect(t testing.TB, c *runtimetest.Container) runtime.Container {
@@ -125,7 +131,12 @@ func do(t testing.TB, req swap.Request) swap.Result {
 func kill(t testing.TB, req swap.Request, step string) {
 	t.Helper()
 	var order, out bytes.Buffer
-	if err := gob.NewEncoder(&order).Encode(victim{Request: req, KillAt: step}); err != nil {
+	if req.Hold != nil {
+		if err := req.Hold(&req); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := gob.NewEncoder(&order).Encode(victim{Request: req, Held: req.Hold != nil, KillAt: step}); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(os.Args[0])

@@ -28,6 +28,16 @@ func mountpoint(dir, name string, isDir bool) (*os.File, error) {
 	return makeIn(base, path.Clean("/"+name), isDir, 0)
 }
 
+// existing opens a path inside the new root that must be there.
+func existing(dir, name string) (*os.File, error) {
+	base, err := os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer base.Close()
+	return openIn(base, name)
+}
+
 // makeIn makes a directory or file inside base, with the directories above it.
 // Where the image has a symlink that leads nowhere yet, what it points to is
 // made: /run of an image with /var/run → /run and nothing else.

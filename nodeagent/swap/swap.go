@@ -49,6 +49,11 @@ type Request struct {
 	// processes to stop.
 	StageDir, CgroupDir string
 	StopLimit           time.Duration
+	// Hold is for a container that was created and has not started: it is stopped
+	// first of all, and Hold fills in Root and Destinations meanwhile. Its program
+	// then starts on the new root, of which Programs must have one. May be nil.
+	Hold     func(*Request) error
+	Programs []string
 	// At is called when a step is done; tests kill us there. May be nil.
 	At func(step string)
 }
@@ -58,6 +63,7 @@ type Result struct {
 	Stopped  int           // threads stopped
 	StopTime time.Duration // from the first stop to the last release
 	Total    time.Duration
+	Steps    map[string]time.Duration // how long each took, by its name
 }
 
 // Steps names the steps in their order.
@@ -66,6 +72,9 @@ var Steps = []string{"inspect", "stage", "clone", "compose", "park", "stop", "pi
 // ErrBusy says that someone else is swapping the same container.
 var ErrBusy = errors.New("another swap of this container is under way")
 
+// ErrStarted says that a container was not held in time: its program runs.
+var ErrStarted = errors.New("the container has started already")
+
 // ErrNotStopped says that the container's processes could not be stopped within
 // the limit.
 var ErrNotStopped = errors.New("the processes did not stop in time")
@@ -73,7 +82,7 @@ var ErrNotStopped = errors.New("the processes did not stop in time")
 // Do swaps. An error says whether the root was changed. Only one swap of a
 // container runs at a time on a node, whoever runs it.
 func Do(ctx context.Context, req Request) (Result, error) {
-	s := &swap{Request: req}
+	s := &swap{Request: req, result: Result{Steps: map[string]time.Duration{}}}
 	began := time.Now()
 	err := mount.Thread(func() error {
 		defer s.close()
@@ -108,6 +117,20 @@ type step struct {
 }
 
 func (s *swap) steps() []step {
+	if s.Hold != nil {
+		return []step{
+			{"inspect", s.inspect, nil},
+			{"stop", s.stop, s.release},
+			{"hold", s.hold, nil},
+			{"stage", s.stage, nil},
+			{"clone", s.clone, nil},
+			{"compose", s.compose, nil},
+			{"park", s.parkTree, s.clear},
+			{"pivot", s.pivot, nil},
+			{"release", s.release, nil},
+			{"clear", s.clear, nil},
+		}
+	}
 	return []step{
 		{"inspect", s.inspect, nil},
 		{"stage", s.stage, nil},
@@ -129,10 +152,11 @@ func (s *swap) run(ctx context.Context) error {
 	var failures []error
 	committed := false
 	for _, step := range s.steps() {
-		err := context.Cause(ctx)
+		err, began := context.Cause(ctx), time.Now()
 		if err == nil || committed {
 			err = step.Do()
 		}
+		s.result.Steps[step.Name] = time.Since(began)
 		if err != nil {
 			failures = append(failures, &stepError{step: step.Name, committed: committed, err: err})
 			if !committed {

@@ -76,6 +76,9 @@ func (s *swap) inspect() (err error) {
 		return err
 	}
 	s.pieces = firstLevel(s.root, table)
+	if s.Hold != nil {
+		return nil // every millisecond counts, and nothing more is known yet
+	}
 	return s.destinations()
 }
 
@@ -258,6 +261,9 @@ func (s *swap) compose() error {
 		if err := s.place(p); err != nil {
 			return err
 		}
+	}
+	if err := s.hasProgram(); err != nil {
+		return err
 	}
 	if err := mount.Restrict(s.StageDir, s.root.Options); err != nil {
 		return err

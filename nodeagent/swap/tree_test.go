@@ -121,9 +121,9 @@ func TestRestoreBringsTheOwnRootBack(t *testing.T) {
 	if got := conn.Must(t, "read /sub/mine"); got != "written" {
 		t.Errorf("the write came back as %q", got)
 	}
-	_, own, err := rt.RootImage(t.Context(), inspect(t, c), look(t, c).UpperDir)
-	if err != nil || !own {
-		t.Errorf("the root is not the container's own: %v", err)
+	is := inspect(t, c)
+	if root, err := rt.RootAt(t.Context(), is, look(t, c).UpperDir); err != nil || root.Key != is.SnapshotKey {
+		t.Errorf("the root is not the container's own: %+v, %v", root, err)
 	}
 	conn.Must(t, "write /sub/mine again")
 	do(t, request(t, c, v["v2"]))
@@ -163,9 +163,8 @@ func TestManyLayers(t *testing.T) {
 	if got := views(t, c); got != "many" {
 		t.Errorf("the container is on %s", got)
 	}
-	image, _, err := rt.RootImage(t.Context(), inspect(t, c), look(t, c).UpperDir)
-	if err != nil || image != many.Ref {
-		t.Errorf("the root is seen as %q: %v", image, err)
+	if root, err := rt.RootAt(t.Context(), inspect(t, c), look(t, c).UpperDir); err != nil || root.Image != many.Ref {
+		t.Errorf("the root is seen as %+v: %v", root, err)
 	}
 }
 

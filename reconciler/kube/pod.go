@@ -55,7 +55,8 @@ func fromPod(pod *corev1.Pod) Pod {
 			Gone:         isGone(pod),
 			Priority:     number(pod.Labels[PriorityLabel], 0),
 			Ordinal:      ordinal(pod),
-			ContainerIDs: containerIDs(pod),
+			ContainerIDs: running(pod, func(s corev1.ContainerStatus) string { return s.ContainerID }),
+			OwnImages:    running(pod, func(s corev1.ContainerStatus) string { return s.ImageID }),
 		},
 		Ref:        Ref{pod.Namespace, pod.Name, string(pod.UID), pod.ResourceVersion},
 		Containers: containerNames(pod),
@@ -108,18 +109,18 @@ func number(text string, otherwise int) int {
 	return otherwise
 }
 
-// containerIDs are those of running containers: one that is being restarted
-// has no root to speak of.
-func containerIDs(pod *corev1.Pod) map[string]string {
-	ids := map[string]string{}
+// running is something of each running container by its name: one that is being
+// restarted has no root to speak of.
+func running(pod *corev1.Pod, of func(corev1.ContainerStatus) string) map[string]string {
+	values := map[string]string{}
 	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
 		for _, s := range statuses {
-			if s.State.Running != nil && s.ContainerID != "" {
-				ids[s.Name] = s.ContainerID
+			if s.State.Running != nil && of(s) != "" {
+				values[s.Name] = of(s)
 			}
 		}
 	}
-	return ids
+	return values
 }
 
 func containerNames(pod *corev1.Pod) []string {

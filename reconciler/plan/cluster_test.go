@@ -112,7 +112,7 @@ func (c *cluster) act(plan Plan) {
 	for _, a := range plan.Actions {
 		p := c.byUID(a.UID)
 		if a.Kind == Prepare {
-			p.Prepare = api.Prepare{Revision: a.Revision.ID, Images: images(a.Revision)}
+			p.Prepare = api.Prepare{Revision: a.Revision.ID, Containers: a.Revision.Containers}
 			continue
 		}
 		if p.SidecarError = p.update(a.Revision); p.SidecarError == "" {
@@ -154,8 +154,8 @@ func (c *cluster) work(p *simPod) {
 		return
 	}
 	p.Observed.Prepared = nil
-	for _, image := range p.Prepare.Images {
-		p.Observed.Prepared = append(p.Observed.Prepared, c.pull(p.Node, image))
+	for _, want := range p.Prepare.Containers {
+		p.Observed.Prepared = append(p.Observed.Prepared, c.pull(p.Node, want))
 	}
 	if p.Desired.Revision == "" {
 		return
@@ -166,12 +166,14 @@ func (c *cluster) work(p *simPod) {
 	}
 }
 
-func (c *cluster) pull(node, image string) api.PreparedImage {
-	if c.unknown[image] {
-		return api.PreparedImage{Image: image, State: api.StateFailed, Message: image + ": not found"}
+func (c *cluster) pull(node string, want api.DesiredContainer) api.PreparedImage {
+	is := api.PreparedImage{Container: want.Name, Image: want.Image, State: api.StateReady}
+	if c.unknown[want.Image] {
+		is.State, is.Message = api.StateFailed, want.Image+": not found"
+		return is
 	}
-	c.pulled[node+" "+image] = true
-	return api.PreparedImage{Image: image, State: api.StateReady}
+	c.pulled[node+" "+want.Image] = true
+	return is
 }
 
 func (c *cluster) swap(p *simPod, want api.DesiredContainer) api.ObservedContainer {

@@ -16,6 +16,7 @@ func Make(in Input) Plan {
 	p := Plan{Counts: w.counts()}
 	p.Actions = oneEach(append(w.mending(), w.actions()...))
 	p.Rows, p.Failures = w.rows()
+	p.Warnings = w.warnings()
 	p.Phase, p.Message = w.phase(p.Actions)
 	p.Reached = w.complete(p.Counts) && len(p.Failures) == 0
 	return p

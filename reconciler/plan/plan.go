@@ -25,6 +25,8 @@ type Pod struct {
 	Ordinal int
 	// ContainerIDs by container name, as the pod's status has them now.
 	ContainerIDs map[string]string
+	// OwnImages by container name, that they were started from, as kubelet says.
+	OwnImages map[string]string
 	// Desired is what the pod's annotation asks for; Prepare likewise.
 	Desired api.Desired
 	Prepare api.Prepare
@@ -87,6 +89,8 @@ type Plan struct {
 	Message string
 	// Rows of all pods by name, and those of pods where something failed.
 	Rows, Failures []api.PodRow
+	// Warnings are things that work, but not as one might expect.
+	Warnings []string
 	// Reached: every pod was observed on Revision, which is now the stable one.
 	Reached bool
 }

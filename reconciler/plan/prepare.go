@@ -2,22 +2,23 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"hotpatch.dev/hotpatch/api"
 )
 
-// prepare has every node with a pod of the target pull the images before the
-// first swap. It returns what to ask for, and whether all nodes are ready.
+// prepare has every node with a pod of the target pull the images, and look at
+// them, before the first swap. It returns what to ask for, and whether all nodes
+// are ready.
 func (w *world) prepare() (ask []Action, ready bool) {
-	images := w.images()
-	if len(images) == 0 {
+	if len(w.patched()) == 0 {
 		return nil, true
 	}
 	ready = true
 	for _, node := range w.nodes() {
 		pods := w.on(node)
-		if w.prepared(pods, images) {
+		if w.prepared(pods) {
 			continue
 		}
 		ready = false
@@ -29,14 +30,9 @@ func (w *world) prepare() (ask []Action, ready bool) {
 	return ask, ready
 }
 
-func (w *world) images() []string {
-	var images []string
-	for _, c := range w.in.Revision.Containers {
-		if c.Image != "" {
-			images = append(images, c.Image)
-		}
-	}
-	return images
+// patched are the containers that get another image.
+func (w *world) patched() []api.DesiredContainer {
+	return slices.DeleteFunc(slices.Clone(w.in.Revision.Containers), func(c api.DesiredContainer) bool { return c.Image == "" })
 }
 
 // nodes with pods of the target, in the order of their first pod.
@@ -55,17 +51,17 @@ func (w *world) on(node string) []Pod {
 }
 
 // prepared: a pod of the node says so, or was given the revision already.
-func (w *world) prepared(pods []Pod, images []string) bool {
+func (w *world) prepared(pods []Pod) bool {
 	return slices.ContainsFunc(pods, func(p Pod) bool {
-		return p.Desired.Revision == w.in.Revision.ID || !slices.ContainsFunc(images, func(image string) bool {
-			return p.prepared(image).State != api.StateReady
+		return p.Desired.Revision == w.in.Revision.ID || !slices.ContainsFunc(w.patched(), func(c api.DesiredContainer) bool {
+			return p.prepared(c).State != api.StateReady
 		})
 	})
 }
 
-func (p Pod) prepared(image string) api.PreparedImage {
+func (p Pod) prepared(c api.DesiredContainer) api.PreparedImage {
 	for _, is := range p.Observed.Prepared {
-		if is.Image == image {
+		if is.Container == c.Name && is.Image == c.Image {
 			return is
 		}
 	}
@@ -78,13 +74,32 @@ func (w *world) unprepared() string {
 		if p.Prepare.Revision != w.in.Revision.ID {
 			continue
 		}
-		for _, image := range w.images() {
-			if is := p.prepared(image); is.State == api.StateFailed {
+		for _, c := range w.patched() {
+			if is := p.prepared(c); is.State == api.StateFailed {
 				return fmt.Sprintf("node %s: %s; %s", p.Node, is.Message, w.soFar())
 			}
 		}
 	}
 	return ""
+}
+
+// warnings name what of the revision's images running containers do not take.
+func (w *world) warnings() []string {
+	said := map[string]bool{}
+	for _, p := range w.pods {
+		for _, c := range w.patched() {
+			ignored := p.prepared(c).Ignored
+			for _, is := range p.Observed.Containers {
+				if p.Observed.Revision == w.in.Revision.ID && is.Name == c.Name && is.Ignored != "" {
+					ignored = is.Ignored
+				}
+			}
+			if ignored != "" {
+				said[fmt.Sprintf("container %s runs on without the new image's %s", c.Name, ignored)] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(said))
 }
 
 // soFar: a node may also come, and fail, in the middle of a rollout.

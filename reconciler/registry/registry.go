@@ -1,4 +1,5 @@
-// Package registry turns image tags into digests.
+// Package registry turns image tags into digests, and reads what images say of
+// how they are run.
 //
 // It promises an answer within Timeout, in the form that nodes pull
 // ("repo@sha256:…"), and errors that name the image and say what to do. An
@@ -7,6 +8,7 @@ package registry
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -19,6 +21,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // Timeout bounds one look-up.
@@ -47,6 +50,30 @@ func (r *Resolver) Digest(ctx context.Context, image string) (string, error) {
 		return "", describe(image, ref, err)
 	}
 	return pinned(ref, hash.String()), nil
+}
+
+// Config is the configuration of an image, of its Linux variant for amd64 where it
+// has several.
+func (r *Resolver) Config(ctx context.Context, image string) (ocispec.ImageConfig, error) {
+	ref, err := r.parse(image)
+	if err != nil {
+		return ocispec.ImageConfig{}, fmt.Errorf("image %q is not a valid reference: %w", image, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+	found, err := remote.Image(ref, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain))
+	if err != nil {
+		return ocispec.ImageConfig{}, describe(image, ref, err)
+	}
+	raw, err := found.RawConfigFile()
+	if err != nil {
+		return ocispec.ImageConfig{}, describe(image, ref, err)
+	}
+	var config ocispec.Image
+	if err := json.Unmarshal(raw, &config); err != nil {
+		return ocispec.ImageConfig{}, fmt.Errorf("image %s: its configuration cannot be read: %w", image, err)
+	}
+	return config.Config, nil
 }
 
 func (r *Resolver) parse(image string) (name.Reference, error) {

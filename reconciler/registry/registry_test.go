@@ -12,6 +12,9 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
@@ -46,6 +49,33 @@ func push(t *testing.T, image string) string {
 		t.Fatal(err)
 	}
 	return digest.String()
+}
+
+func TestConfigIsTheImages(t *testing.T) {
+	host := serve(t, direct)
+	ref, err := name.ParseReference(host + "/game:v2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := mutate.Config(empty.Image, v1.Config{Env: []string{"MODE=new"}, User: "1000"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(ref, img); err != nil {
+		t.Fatal(err)
+	}
+	digest, err := img.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, image := range []string{host + "/game:v2", host + "/game@" + digest.String()} {
+		if got, err := (&Resolver{}).Config(t.Context(), image); err != nil || got.User != "1000" || len(got.Env) != 1 {
+			t.Errorf("%s: %+v, %v", image, got, err)
+		}
+	}
+	if _, err := (&Resolver{}).Config(t.Context(), host+"/other:v1"); err == nil || !strings.Contains(err.Error(), "other:v1 does not exist") {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestTagBecomesDigest(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
@@ -57,6 +58,17 @@ func Open() (*Stage, error) {
 
 // Kubeconfig is the cluster's admin kubeconfig.
 func (s *Stage) Kubeconfig() string { return s.path("kubeconfig") }
+
+// As is a client with nothing but a token.
+func (s *Stage) As(token string) (kubernetes.Interface, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", s.Kubeconfig())
+	if err != nil {
+		return nil, err
+	}
+	config = rest.AnonymousClientConfig(config)
+	config.BearerToken = token
+	return kubernetes.NewForConfig(config)
+}
 
 // Run runs a command and returns its output; an error holds what it said.
 func Run(ctx context.Context, dir, name string, args ...string) (string, error) {

@@ -31,6 +31,8 @@ type Spec struct {
 	ReadOnly    bool
 	Snapshotter string // overlayfs if empty
 	Options     []oci.SpecOpts
+	// Created is called before the container is started. May be nil.
+	Created func(*Container)
 }
 
 // Container is a running one.
@@ -79,6 +81,9 @@ func (c *Container) start(spec Spec) error {
 		return err
 	}
 	c.PID = int(task.Pid())
+	if spec.Created != nil {
+		spec.Created(c)
+	}
 	if err := task.Start(ctx); err != nil {
 		return err
 	}

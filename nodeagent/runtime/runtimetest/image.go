@@ -30,6 +30,8 @@ type Image struct {
 	Files map[string]string
 	// Layers are further ones of one small file each.
 	Layers int
+	// Env is what its containers start with.
+	Env []string
 }
 
 // Import makes an image and has it unpacked; the result is its reference by
@@ -62,7 +64,7 @@ func (n *Node) archive(image Image) ([]byte, digest.Digest, error) {
 		layers = append(layers, blobs.layer(map[string]string{fmt.Sprintf("layers/%d", i): "here"}))
 	}
 	config := v1.Image{Platform: v1.Platform{Architecture: runtime.GOARCH, OS: "linux"},
-		Config: v1.ImageConfig{Entrypoint: []string{"/server"}, WorkingDir: "/"}, RootFS: v1.RootFS{Type: "layers"}}
+		Config: v1.ImageConfig{Entrypoint: []string{"/server"}, WorkingDir: "/", Env: image.Env}, RootFS: v1.RootFS{Type: "layers"}}
 	for _, l := range layers {
 		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, l.Digest) // not compressed: the same
 	}

@@ -75,7 +75,7 @@ func (n *Node) build() error {
 	if err != nil {
 		return err
 	}
-	build := exec.Command("go", "build", "-o", n.program, filepath.Join(here, "testdata/server/main.go"))
+	build := exec.Command("go", "build", "-trimpath", "-tags", "grpcnotrace", "-o", n.program, filepath.Join(here, "testdata/server/main.go"))
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the containers' program: %w: %s", err, out)

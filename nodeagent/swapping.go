@@ -1,0 +1,96 @@
+package nodeagent
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"hotpatch.dev/hotpatch/internal/logging"
+	"hotpatch.dev/hotpatch/internal/process"
+	"hotpatch.dev/hotpatch/nodeagent/swap"
+)
+
+const (
+	stopLimit    = 250 * time.Millisecond
+	stopAttempts = 3
+)
+
+// swap changes the root and says so in one line.
+func (a *Agent) swap(ctx context.Context, c *container, do move, target *process.Handle) error {
+	source, err := a.source(ctx, c, do)
+	if err != nil {
+		return err
+	}
+	if c.want.Reload != nil {
+		if err := a.runtime.SetLabels(ctx, c.rt.ID, map[string]string{reloadLabel: c.is.Key}); err != nil {
+			return err
+		}
+	}
+	return a.swapTo(ctx, c, do, source, target)
+}
+
+func (a *Agent) swapTo(ctx context.Context, c *container, do move, source swap.Source, target *process.Handle) error {
+	a.swaps <- struct{}{} // a place is free soon: no swap lasts
+	result, err := swapPatiently(ctx, swap.Request{
+		PID: c.rt.PID, Root: source, Destinations: c.rt.Destinations,
+		Carry: slices.Concat(defaultCarry, c.want.Carry), Signal: signalOf(c.want), Target: target,
+		StageDir: a.options.StageDir, CgroupDir: a.options.CgroupDir, StopLimit: stopLimit, At: a.options.At,
+	})
+	<-a.swaps
+	a.metrics.swapped(do, result, err)
+	log := logging.From(ctx).WithField("container", c.want.Name).WithField("pid", c.rt.PID)
+	if err != nil {
+		log.WithError(err).Warnf("%s to %s failed after %s", do, imageName(c, do), result.Total.Round(time.Microsecond))
+		return err
+	}
+	log.Infof("%s to %s: %d threads stopped for %s, %s in all", do, imageName(c, do), result.Stopped,
+		result.StopTime.Round(time.Microsecond), result.Total.Round(time.Microsecond))
+	return nil
+}
+
+// swapPatiently tries again when processes did not stop in time, which on a busy
+// node says little; nothing was changed then.
+func swapPatiently(ctx context.Context, req swap.Request) (result swap.Result, err error) {
+	for attempt := 1; ; attempt++ {
+		result, err = swap.Do(ctx, req)
+		if !errors.Is(err, swap.ErrNotStopped) || attempt == stopAttempts {
+			return result, err
+		}
+		time.Sleep(time.Duration(attempt) * 20 * time.Millisecond)
+	}
+}
+
+func imageName(c *container, do move) string {
+	switch {
+	case do == goBack:
+		return "the root before"
+	case c.want.Image == "":
+		return "the container's own root"
+	}
+	return c.want.Image
+}
+
+// source is a new root on the wanted image, or the container's own root.
+func (a *Agent) source(ctx context.Context, c *container, do move) (swap.Source, error) {
+	if do == restore {
+		return ownRoot(c)
+	}
+	root, err := a.runtime.PrepareRoot(ctx, c.rt, c.image)
+	return swap.Source{Filesystem: &root.Filesystem}, err
+}
+
+// ownRoot is where the container's shim still has its own root mounted.
+func ownRoot(c *container) (swap.Source, error) {
+	shim, err := process.Parent(c.rt.PID)
+	return swap.Source{PID: shim, Path: c.rt.Rootfs}, err
+}
+
+// earlierRoot is one that the container was on before, with its writes.
+func (a *Agent) earlierRoot(ctx context.Context, c *container, key string) (swap.Source, error) {
+	if key == c.rt.SnapshotKey {
+		return ownRoot(c)
+	}
+	filesystem, err := a.runtime.Mounts(ctx, key)
+	return swap.Source{Filesystem: &filesystem}, err
+}
