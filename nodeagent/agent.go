@@ -38,6 +38,8 @@ type Options struct {
 	StageDir, CgroupDir, SnapshotDir string
 	// Workers is how many pods are worked on at once.
 	Workers int
+	// Youth is how long no program is signalled after its start; 0: 2 s.
+	Youth time.Duration
 	// Listen is where metrics are served.
 	Listen string
 	// At is called after each step of a swap. Tests kill the agent there.
@@ -62,6 +64,9 @@ type Agent struct {
 
 // New connects to the node's containerd.
 func New(options Options, kube kubernetes.Interface) (*Agent, error) {
+	if options.Youth == 0 {
+		options.Youth = defaultYouth
+	}
 	rt, err := runtime.Open(options.Socket)
 	if err != nil {
 		return nil, err
@@ -107,7 +112,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	if !cache.WaitForCacheSync(ctx.Done(), a.pods.HasSynced) {
 		return context.Cause(ctx)
 	}
-	go a.watchTasks(ctx)
+	go a.watchContainers(ctx)
 	logging.From(ctx).Infof("watching the pods of node %s", a.options.NodeName)
 	return a.work(ctx)
 }

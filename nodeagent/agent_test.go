@@ -225,3 +225,21 @@ func TestARestartedContainerStartsPatched(t *testing.T) {
 	s.becomes("hangups", "0") // there was nobody to be told
 	s.keeps(1)
 }
+
+// A signal would end it: Go's runtime exits on one that nobody listens for yet.
+func TestAProgramThatHasJustStartedIsToldLater(t *testing.T) {
+	s := tell(t)
+	s.options.Youth = time.Second
+	s.main.Remove()
+	s.start()
+	s.agent()
+	s.wants("r2", api.DesiredContainer{Name: "main", Image: refs["v2"], Reload: hup})
+	is := s.sees("r2", api.StateWaiting)
+	if is.Image != refs["v2"] || is.Message != errYoung.Error() {
+		t.Errorf("observed %+v", is)
+	}
+	s.becomes("read /version", "v2")
+	s.becomes("hangups", "0")
+	s.sees("r2", api.StateReloaded)
+	s.becomes("hangups", "1")
+}

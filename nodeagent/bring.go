@@ -26,6 +26,8 @@ type container struct {
 	// a running container does not take what is ignored.
 	image   runtime.Image
 	ignored string
+	// ready: kubelet says so of this very container.
+	ready bool
 	// inVain counts patches that came to nothing.
 	inVain int
 	// prunable: its root was looked at, and nobody else is mounting one.
@@ -69,7 +71,11 @@ func (a *Agent) attempt(ctx context.Context, c *container, pod *corev1.Pod) (api
 	// Also after a failure: each try makes a root. Whoever else is busy has made
 	// one that is not mounted yet.
 	c.prunable = !errors.Is(bringErr, swap.ErrBusy) && c.rt.Labels[reloadLabel] == ""
-	if bringErr != nil {
+	switch {
+	case errors.Is(bringErr, errYoung):
+		observed.State, observed.Message = api.StateWaiting, errYoung.Error()
+		return observed, nil
+	case bringErr != nil:
 		return observed, bringErr
 	}
 	observed.State = settled(c.want, c.is)
@@ -86,13 +92,16 @@ func ownImage(pod *corev1.Pod, want api.DesiredContainer, is situation) string {
 }
 
 // statusImage is the image that kubelet had a container started from.
-func statusImage(pod *corev1.Pod, container string) string {
+func statusImage(pod *corev1.Pod, container string) string { return statusOf(pod, container).ImageID }
+
+// statusOf is what kubelet says of a container, zero if it says nothing.
+func statusOf(pod *corev1.Pod, container string) corev1.ContainerStatus {
 	for _, s := range slices.Concat(pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses) {
 		if s.Name == container {
-			return s.ImageID
+			return s
 		}
 	}
-	return ""
+	return corev1.ContainerStatus{}
 }
 
 func hasContainer(pod *corev1.Pod, name string) bool {
@@ -133,6 +142,8 @@ func (a *Agent) inspect(ctx context.Context, c *container, pod *corev1.Pod) erro
 			return err
 		}
 	}
+	status := statusOf(pod, c.want.Name)
+	c.ready = status.Ready && status.ContainerID == "containerd://"+id
 	c.is.OwnIsImage = c.image.Chain != "" && c.image.Chain == c.rt.Parent
 	c.is.ReloadPending = c.rt.Labels[reloadLabel] != ""
 	return a.look(ctx, c)
@@ -163,7 +174,8 @@ func (a *Agent) move(ctx context.Context, c *container) error {
 		}
 	}
 	target, err := a.reloadTarget(c, reload)
-	if err != nil {
+	young := errors.Is(err, errYoung)
+	if err != nil && !young {
 		return err
 	}
 	if target != nil {
@@ -181,7 +193,10 @@ func (a *Agent) move(ctx context.Context, c *container) error {
 			return err
 		}
 	}
-	if !reload {
+	switch {
+	case young:
+		return errYoung
+	case !reload:
 		return nil
 	}
 	return a.finishReload(ctx, c)

@@ -17,98 +17,83 @@ import (
 const (
 	// holdLimit is how long the start of a container may be held up.
 	holdLimit = time.Second
-	// maxHeld is how many starts are held up at once; others are patched after
-	// they started.
-	maxHeld = 4
+	// maxStarts is how many containers that are about to start are remembered.
+	maxStarts = 64
 )
 
-// watchTasks looks at a pod as soon as containerd has started a container of it,
-// which the pod watch would tell up to a second later. One that was created, and
-// should run on an image of ours, is held up to start on that image.
-func (a *Agent) watchTasks(ctx context.Context) {
-	held := make(chan struct{}, maxHeld)
+// start is a container that should start on another image than its own. Its
+// root is made while the runtime makes its namespaces: there are tens of
+// milliseconds until its processes exist, and few from then on.
+type start struct {
+	pod       string
+	want      api.DesiredContainer
+	prepared  chan struct{} // closed when the rest is known
+	container runtime.Container
+	root      runtime.Root
+	err       error
+}
+
+// watchContainers looks at a pod as soon as containerd has started a container
+// of it, which the pod watch would tell up to a second later. One that starts
+// anew, and should run on an image of ours, is held up to start on that image.
+func (a *Agent) watchContainers(ctx context.Context) {
+	starts := map[string]*start{}
 	for event := range a.runtime.Events(ctx) {
-		owner, ok := a.runtime.OwnerOf(ctx, event.ContainerID)
-		if !ok {
-			continue
-		}
-		if event.Started {
-			if object, exists, err := a.pods.GetStore().GetByKey(owner.Pod); err == nil && exists {
-				a.enqueue(object)
+		switch event.Stage {
+		case runtime.Made:
+			if s := a.foresee(ctx, event.ContainerID); s != nil && len(starts) < maxStarts {
+				starts[event.ContainerID] = s
 			}
-			continue
-		}
-		select {
-		case held <- struct{}{}:
-			go func() {
-				defer func() { <-held }()
-				a.startPatched(logging.With(ctx, "pod", owner.Pod), owner, event)
-			}()
-		default:
+		case runtime.Created:
+			if s := starts[event.ContainerID]; s != nil {
+				go a.startPatched(logging.With(ctx, "pod", s.pod), s, event.PID)
+			}
+			delete(starts, event.ContainerID)
+		case runtime.Started:
+			a.lookAtPodOf(ctx, event.ContainerID)
 		}
 	}
 }
 
-// startPatched has a container that was just created start on the image that it
-// should run on. There are only milliseconds until it starts; where they are
-// over, or anything is not as it should be, it starts on its own image and the
-// pass that follows patches it.
-func (a *Agent) startPatched(ctx context.Context, owner runtime.Owner, event runtime.Event) {
-	pod, err := a.pod(owner.Pod)
-	if err != nil || pod == nil || string(pod.UID) != owner.UID || pod.DeletionTimestamp != nil {
-		return
-	}
-	want, ok := a.wantsPatched(pod, owner.Name, "containerd://"+event.ContainerID)
+// lookAtPodOf has the pod of a container looked at.
+func (a *Agent) lookAtPodOf(ctx context.Context, containerID string) {
+	owner, ok := a.runtime.OwnerOf(ctx, containerID)
 	if !ok {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, holdLimit)
-	defer cancel()
-	image, err := a.images.puller.Present(ctx, want.Image)
-	if err != nil {
-		return // it takes too long to pull
-	}
-	result, err := swap.Do(ctx, swap.Request{PID: event.PID, Carry: slices.Concat(defaultCarry, want.Carry),
-		Hold:     func(r *swap.Request) error { return a.fillIn(ctx, r, event.ContainerID, image) },
-		StageDir: a.options.StageDir, CgroupDir: a.options.CgroupDir, StopLimit: stopLimit, At: a.options.At})
-	log := logging.From(ctx).WithField("container", want.Name).WithField("pid", event.PID)
-	switch {
-	case errors.Is(err, swap.ErrStarted), errors.Is(err, errOwnImage):
-		log.Debug(err)
-	case err != nil:
-		log.WithError(err).Warn("it starts on its own image")
-	default:
-		a.metrics.early.Inc()
-		log.Infof("it starts on %s, after %s", want.Image, result.Total.Round(time.Microsecond))
+	if object, exists, err := a.pods.GetStore().GetByKey(owner.Pod); err == nil && exists {
+		a.enqueue(object)
 	}
 }
 
-// errOwnImage: it starts on what it should run on by itself.
-var errOwnImage = errors.New("the image has the layers of the container's own")
-
-func (a *Agent) fillIn(ctx context.Context, r *swap.Request, id string, image runtime.Image) error {
-	container, err := a.runtime.Created(ctx, id)
-	if err != nil {
-		return err
+// foresee is nil for a container that starts on its own image.
+func (a *Agent) foresee(ctx context.Context, containerID string) *start {
+	owner, ok := a.runtime.OwnerOf(ctx, containerID)
+	if !ok {
+		return nil
 	}
-	if container.Parent == image.Chain {
-		return errOwnImage
+	pod, err := a.pod(owner.Pod)
+	if err != nil || pod == nil || string(pod.UID) != owner.UID || pod.DeletionTimestamp != nil {
+		return nil
 	}
-	if container.UserNamespace {
-		return errUserNamespace
+	want, ok := wantsPatched(pod, owner.Name, "containerd://"+containerID)
+	if !ok {
+		return nil
 	}
-	root, err := a.runtime.PrepareRoot(ctx, container, image)
-	if err != nil {
-		return err
-	}
-	r.Root, r.Destinations, r.Programs = swap.Source{Filesystem: &root.Filesystem}, container.Destinations, container.Programs()
-	return nil
+	s := &start{pod: owner.Pod, want: want, prepared: make(chan struct{})}
+	go func() {
+		defer close(s.prepared)
+		limited, cancel := context.WithTimeout(ctx, holdLimit)
+		defer cancel()
+		s.err = a.prepareStart(limited, s, containerID)
+	}()
+	return s
 }
 
 // wantsPatched tells whether a container of a pod that starts anew is to run on
 // an image that it ran on before: what it is to run on for the first time it
 // gets in a pass, which can say what is in the way.
-func (a *Agent) wantsPatched(pod *corev1.Pod, name, id string) (want api.DesiredContainer, ok bool) {
+func wantsPatched(pod *corev1.Pod, name, id string) (want api.DesiredContainer, ok bool) {
 	desired, _, err := asked(pod)
 	if err != nil {
 		return want, false
@@ -120,4 +105,56 @@ func (a *Agent) wantsPatched(pod *corev1.Pod, name, id string) (want api.Desired
 	want = desired.Containers[i]
 	was := known(observedOf(pod), desired.Revision, name)
 	return want, was.State != "" && was.State != api.StateFailed && givenUp(endedSoon(was, id, time.Now())) == nil
+}
+
+// errOwnImage: it starts on what it should run on by itself.
+var errOwnImage = errors.New("the image has the layers of the container's own")
+
+func (a *Agent) prepareStart(ctx context.Context, s *start, containerID string) (err error) {
+	image, err := a.images.puller.Present(ctx, s.want.Image)
+	if err != nil {
+		return err // pulling takes longer than a start may
+	}
+	if s.container, err = a.runtime.Made(ctx, containerID); err != nil {
+		return err
+	}
+	if s.container.Parent == image.Chain {
+		return errOwnImage
+	}
+	if s.container.UserNamespace {
+		return errUserNamespace
+	}
+	s.root, err = a.runtime.PrepareRoot(ctx, s.container, image)
+	return err
+}
+
+// startPatched has a container whose processes were just created start on the
+// image that it should run on. Where it is too late, or anything is not as it
+// should be, it starts on its own image, and the pass that follows patches it.
+func (a *Agent) startPatched(ctx context.Context, s *start, pid int) {
+	ctx, cancel := context.WithTimeout(ctx, holdLimit)
+	defer cancel()
+	result, err := swap.Do(ctx, swap.Request{PID: pid, Carry: slices.Concat(defaultCarry, s.want.Carry),
+		Hold:     func(r *swap.Request) error { return s.fillIn(ctx, r) },
+		StageDir: a.options.StageDir, CgroupDir: a.options.CgroupDir, StopLimit: stopLimit, At: a.options.At})
+	log := logging.From(ctx).WithField("container", s.want.Name).WithField("pid", pid)
+	switch {
+	case errors.Is(err, errOwnImage):
+	case err != nil:
+		log.WithError(err).Info("it starts on its own image")
+	default:
+		a.metrics.early.Inc()
+		log.Infof("it starts on %s, after %s", s.want.Image, result.Total.Round(time.Microsecond))
+	}
+}
+
+// fillIn waits until the root is made.
+func (s *start) fillIn(ctx context.Context, r *swap.Request) error {
+	select {
+	case <-s.prepared:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	r.Root, r.Destinations, r.Programs = swap.Source{Filesystem: &s.root.Filesystem}, s.container.Destinations, s.container.Programs()
+	return s.err
 }

@@ -145,6 +145,9 @@ func failureOf(o api.Observed) error {
 // old processes end, or become new ones.
 func lookAgain(o api.Observed) time.Duration {
 	for _, c := range o.Containers {
+		if c.State == api.StateWaiting && c.Message != "" {
+			return time.Second // it is to be told
+		}
 		if c.OldProcesses > 0 || c.StaleDirs > 0 {
 			if time.Since(c.Time) < 10*time.Second {
 				return time.Second

@@ -21,6 +21,19 @@ const reloadLabel = "hotpatch.dev/reload-pending"
 // settleTime is how long a reload may take before old processes are counted.
 const settleTime = 60 * time.Millisecond
 
+// A signal ends a program that has not come to handling it. How far it is cannot
+// be seen: Go's runtime handles all signals long before the program does, and
+// then exits. So it is given time, and kubelet's word that it is ready.
+const (
+	// defaultYouth is how long no program is signalled after its start.
+	defaultYouth = 2 * time.Second
+	// adult is when it is signalled, ready or not.
+	adult = 30 * time.Second
+)
+
+// errYoung says that a program is to be told later.
+var errYoung = errors.New("its program has just started, and is told as soon as it can take a signal")
+
 // errOldProgram says that a reload did not make the program the new one.
 var errOldProgram = errors.New("the old program runs on")
 
@@ -30,19 +43,38 @@ func (a *Agent) reloadTarget(c *container, reload bool) (*process.Handle, error)
 	if !reload || c.want.Reload.Signal == "" {
 		return nil, nil
 	}
-	pid := c.rt.PID
-	if name := c.want.Reload.Process; name != "" {
-		pids, err := swap.Processes(a.options.CgroupDir, c.rt.PID)
-		if err != nil {
-			return nil, err
-		}
-		found, err := process.Find(process.Of(pids), name)
-		if err != nil {
-			return nil, fmt.Errorf("nobody to send %s to, so nothing was changed: %w", c.want.Reload.Signal, err)
-		}
-		pid = found.PID
+	target, err := a.signalled(c)
+	if err != nil {
+		return nil, err
 	}
-	return process.Open(pid)
+	age, err := target.Age()
+	if err != nil {
+		return nil, err
+	}
+	if age < a.options.Youth || !c.ready && age < adult {
+		return nil, errYoung
+	}
+	return target.Open()
+}
+
+// signalled is the process that a reload's signal goes to.
+func (a *Agent) signalled(c *container) (process.Process, error) {
+	name := c.want.Reload.Process
+	if name == "" {
+		if first := process.Of([]int{c.rt.PID}); len(first) == 1 {
+			return first[0], nil
+		}
+		return process.Process{}, fmt.Errorf("the first process of the container is gone, so nothing was changed: %w", process.ErrNotFound)
+	}
+	pids, err := swap.Processes(a.options.CgroupDir, c.rt.PID)
+	if err != nil {
+		return process.Process{}, err
+	}
+	found, err := process.Find(process.Of(pids), name)
+	if err != nil {
+		return found, fmt.Errorf("nobody to send %s to, so nothing was changed: %w", c.want.Reload.Signal, err)
+	}
+	return found, nil
 }
 
 // finishReload does what of a reload comes after the swap, checks that it took

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
@@ -31,8 +32,7 @@ func tell(t *testing.T, env ...string) *story {
 	t.Helper()
 	pod := newPod("game-"+strings.ToLower(t.Name()), nil)
 	pod.UID = types.UID("uid-" + t.Name())
-	pod.Status.ContainerStatuses[0].ImageID = refs["v1"]
-	s := &story{T: t, env: env, kube: newCluster(pod), options: Options{NodeName: "node-1", Socket: node.Socket, Workers: 2,
+	s := &story{T: t, env: env, kube: newCluster(pod), options: Options{NodeName: "node-1", Socket: node.Socket, Workers: 2, Youth: 20 * time.Millisecond,
 		StageDir: filepath.Join(t.TempDir(), "stage"), CgroupDir: "/sys/fs/cgroup",
 		SnapshotDir: filepath.Join(node.Dir, "root/io.containerd.snapshotter.v1.overlayfs/snapshots")}}
 	s.start()
@@ -51,6 +51,8 @@ func (s *story) startAfter(wait time.Duration) {
 	pod := getPod(s.T, s.kube)
 	s.main = node.Run(s.T, runtimetest.Spec{Image: refs["v1"], Pod: string(pod.UID), Name: "main", PodName: pod.Name, Env: s.env,
 		Created: func(*runtimetest.Container) { time.Sleep(wait) }})
+	s.patch(map[string]any{"status": map[string]any{"containerStatuses": []corev1.ContainerStatus{{Name: "main", ContainerID: "containerd://" + s.main.ID,
+		ImageID: refs["v1"], Ready: true, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}}})
 }
 
 // agent works until it is stopped, which the end of the test does too.

@@ -61,7 +61,7 @@ func trimContainers(containers []corev1.Container) []corev1.Container {
 func trimStatuses(statuses []corev1.ContainerStatus) []corev1.ContainerStatus {
 	var out []corev1.ContainerStatus
 	for _, s := range statuses {
-		out = append(out, corev1.ContainerStatus{Name: s.Name, ContainerID: s.ContainerID, ImageID: s.ImageID, State: s.State})
+		out = append(out, corev1.ContainerStatus{Name: s.Name, ContainerID: s.ContainerID, ImageID: s.ImageID, State: s.State, Ready: s.Ready})
 	}
 	return out
 }

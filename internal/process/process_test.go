@@ -121,3 +121,21 @@ func TestFindTheOldestButNotOneself(t *testing.T) {
 		t.Errorf("found oneself: %v", err)
 	}
 }
+
+func TestAge(t *testing.T) {
+	began := time.Now()
+	child := exec.Command("sleep", "60")
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer child.Wait()
+	defer child.Process.Kill()
+	time.Sleep(150 * time.Millisecond)
+	found := Of([]int{child.Process.Pid})
+	if len(found) != 1 {
+		t.Fatalf("found %v", found)
+	}
+	if age, err := found[0].Age(); err != nil || age < 100*time.Millisecond || age > time.Since(began)+50*time.Millisecond {
+		t.Errorf("age %s, %v", age, err)
+	}
+}

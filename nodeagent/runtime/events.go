@@ -9,17 +9,27 @@ import (
 	"github.com/containerd/typeurl/v2"
 )
 
-// Event is a container's task that was created, and waits to be started, or that
-// was started.
+// Stage of a container's start.
+type Stage int
+
+// The stages, in their order: the container is known; its processes wait to be
+// started; they were started.
+const (
+	Made Stage = iota
+	Created
+	Started
+)
+
+// Event is a container that has come to a stage. PID is 0 while it is only made.
 type Event struct {
 	ContainerID string
 	PID         int
-	Started     bool
+	Stage       Stage
 }
 
-// Events sends what becomes of tasks, within milliseconds, until ctx ends. It is
-// a hint to look sooner than the pod watch would say: when the receiver is slow,
-// or containerd restarts, some are missed.
+// Events sends what becomes of containers, within milliseconds, until ctx ends.
+// It is a hint to look sooner than the pod watch would say: when the receiver is
+// slow, or containerd restarts, some are missed.
 func (r *Runtime) Events(ctx context.Context) <-chan Event {
 	out := make(chan Event, 64)
 	go func() {
@@ -39,7 +49,7 @@ func (r *Runtime) Events(ctx context.Context) <-chan Event {
 func (r *Runtime) forward(ctx context.Context, out chan<- Event) {
 	ctx, cancel := context.WithCancel(namespaces.WithNamespace(ctx, namespace))
 	defer cancel()
-	stream, errs := r.client.Subscribe(ctx, `topic=="/tasks/create"`, `topic=="/tasks/start"`)
+	stream, errs := r.client.Subscribe(ctx, `topic=="/containers/create"`, `topic=="/tasks/create"`, `topic=="/tasks/start"`)
 	for {
 		select {
 		case <-errs:
@@ -47,17 +57,8 @@ func (r *Runtime) forward(ctx context.Context, out chan<- Event) {
 		case <-ctx.Done():
 			return
 		case envelope := <-stream:
-			any, err := typeurl.UnmarshalAny(envelope.Event)
-			if err != nil {
-				continue
-			}
-			var event Event
-			switch e := any.(type) {
-			case *events.TaskCreate:
-				event = Event{ContainerID: e.ContainerID, PID: int(e.Pid)}
-			case *events.TaskStart:
-				event = Event{ContainerID: e.ContainerID, PID: int(e.Pid), Started: true}
-			default:
+			event, ok := decode(envelope.Event)
+			if !ok {
 				continue
 			}
 			select {
@@ -66,4 +67,20 @@ func (r *Runtime) forward(ctx context.Context, out chan<- Event) {
 			}
 		}
 	}
+}
+
+func decode(raw typeurl.Any) (Event, bool) {
+	event, err := typeurl.UnmarshalAny(raw)
+	if err != nil {
+		return Event{}, false
+	}
+	switch e := event.(type) {
+	case *events.ContainerCreate:
+		return Event{ContainerID: e.ID, Stage: Made}, true
+	case *events.TaskCreate:
+		return Event{ContainerID: e.ContainerID, PID: int(e.Pid), Stage: Created}, true
+	case *events.TaskStart:
+		return Event{ContainerID: e.ContainerID, PID: int(e.Pid), Stage: Started}, true
+	}
+	return Event{}, false
 }

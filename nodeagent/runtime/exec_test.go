@@ -102,19 +102,18 @@ func told(t *testing.T, events <-chan runtime.Event, limit time.Duration, tries 
 	t.Fatalf("%d starts and not one was told of within %s", tries, limit)
 }
 
-// heard tells whether a container's creation and then its start were told.
+// heard tells whether a container's stages were told, in their order.
 func heard(events <-chan runtime.Event, c *runtimetest.Container, limit time.Duration) bool {
-	created := false
-	for end := time.After(limit); ; {
+	want := []runtime.Event{{c.ID, 0, runtime.Made}, {c.ID, c.PID, runtime.Created}, {c.ID, c.PID, runtime.Started}}
+	for end := time.After(limit); len(want) > 0; {
 		select {
 		case e := <-events:
-			ours := e.ContainerID == c.ID && e.PID == c.PID
-			if created && ours && e.Started {
-				return true
+			if e == want[0] {
+				want = want[1:]
 			}
-			created = created || ours && !e.Started
 		case <-end:
 			return false
 		}
 	}
+	return true
 }

@@ -81,15 +81,24 @@ type Container struct {
 // Container loads a running container by its ID, as in "containerd://ID" of a
 // pod's status.
 func (r *Runtime) Container(ctx context.Context, id string) (Container, error) {
-	return r.load(ctx, id, apitask.Status_RUNNING)
+	ctx = namespaces.WithNamespace(ctx, namespace)
+	c, err := r.Made(ctx, id)
+	if err != nil {
+		return c, err
+	}
+	task, err := r.tasks.Get(ctx, &tasks.GetRequest{ContainerID: id})
+	if err != nil {
+		return c, gone(err, "find the task of container %s", id)
+	}
+	if task.Process.Status != apitask.Status_RUNNING {
+		return c, fmt.Errorf("%w: %s has ended", ErrGone, id)
+	}
+	c.PID = int(task.Process.Pid)
+	return c, nil
 }
 
-// Created loads a container that waits to be started.
-func (r *Runtime) Created(ctx context.Context, id string) (Container, error) {
-	return r.load(ctx, id, apitask.Status_CREATED)
-}
-
-func (r *Runtime) load(ctx context.Context, id string, status apitask.Status) (Container, error) {
+// Made loads a container whether or not it runs; it has no PID.
+func (r *Runtime) Made(ctx context.Context, id string) (Container, error) {
 	ctx = namespaces.WithNamespace(ctx, namespace)
 	loaded, err := r.client.LoadContainer(ctx, id)
 	if err != nil {
@@ -109,14 +118,6 @@ func (r *Runtime) load(ctx context.Context, id string, status apitask.Status) (C
 	if err := c.readSpec(info.Spec.GetValue()); err != nil {
 		return c, fmt.Errorf("read the OCI spec of container %s: %w", id, err)
 	}
-	task, err := r.tasks.Get(ctx, &tasks.GetRequest{ContainerID: id})
-	if err != nil {
-		return c, gone(err, "find the task of container %s", id)
-	}
-	if task.Process.Status != status {
-		return c, fmt.Errorf("%w: %s is %s", ErrGone, id, strings.ToLower(task.Process.Status.String()))
-	}
-	c.PID = int(task.Process.Pid)
 	snapshot, err := r.client.SnapshotService(overlayfs).Stat(ctx, c.SnapshotKey)
 	if err != nil {
 		return c, fmt.Errorf("look at the own root of container %s: %w", id, err)

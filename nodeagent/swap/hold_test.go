@@ -15,7 +15,7 @@ import (
 // held is a swap of a container that was created and has not started.
 func held(t *testing.T, c *runtimetest.Container, image runtime.Image) swap.Request {
 	return swap.Request{PID: c.PID, StageDir: t.TempDir(), CgroupDir: "/sys/fs/cgroup", StopLimit: limit, Hold: func(r *swap.Request) error {
-		created, err := rt.Created(context.Background(), c.ID)
+		created, err := rt.Made(context.Background(), c.ID)
 		if err != nil {
 			return err
 		}

@@ -65,7 +65,6 @@ func TestAStolenAgentTokenIsWorthLittle(t *testing.T) {
 		`{"status":{"conditions":[{"type":"Ready","status":"False"}]}}`: "only change the condition",
 		`{"status":{"phase":"Failed"}}`:                                 "status.phase",
 		`{"status":{"podIP":"10.0.0.1"}}`:                               "status.podIP",
-		`{"status":{"podIPs":[{"ip":"10.0.0.1"}]}}`:                     "status.podIP",
 		`{"status":{"hostIP":"10.0.0.1"}}`:                              "status.hostIP",
 		`{"status":{"message":"mine"}}`:                                 "status.message",
 		`{"status":{"reason":"Evicted"}}`:                               "status.reason",
