@@ -9,7 +9,7 @@ GO := CGO_ENABLED=0 go
 FLAGS := -trimpath -tags grpcnotrace
 BUILD := $(GO) build $(FLAGS) -ldflags "-s -w"
 
-.PHONY: build box cluster cluster-down images stage demo demo-down test lint unit e2e box-test bench
+.PHONY: build box cluster cluster-down images stage demo demo-down test lint unit e2e box-test bench bench-swap
 build: ## the four programs into bin/
 	$(BUILD) -o bin/ ./cmd/...
 
@@ -58,3 +58,7 @@ e2e: stage ## on the real cluster
 bench: stage ## times, connections dropped and memory, against what people do today
 	@$(BUILD) -o $(TOOLS)/ ./test/bench
 	@$(TOOLS)/bench
+
+bench-swap: stage ## the swap itself: its steps, its silence, a hundred pods at once
+	@$(BUILD) -o $(TOOLS)/ ./test/benchswap
+	@$(TOOLS)/benchswap

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -162,4 +163,20 @@ func ResidentMemory(containerID string) (int, error) {
 	}
 	resident, err := strconv.Atoi(strings.Fields(string(pages))[1])
 	return resident * os.Getpagesize(), err
+}
+
+// CPUTime is what a container's first process has taken so far, to 10 ms.
+func CPUTime(containerID string) (time.Duration, error) {
+	pid, _, err := initOf(containerID)
+	if err != nil {
+		return 0, err
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	user, err1 := strconv.Atoi(fields[11])
+	system, err2 := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond, errors.Join(err1, err2)
 }

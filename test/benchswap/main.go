@@ -1,0 +1,97 @@
+// Command benchswap measures the swap itself, on the cluster of `make cluster`
+// and in one run: under connected clients, step by step, against what kubelet
+// does when a pod's image is patched, and against deleting the pod; then a
+// hundred pods of one node at once.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+	"time"
+
+	"hotpatch.dev/hotpatch/test/stage"
+)
+
+const (
+	app       = "bench-server" // a Deployment that no HotPatch knows
+	servers   = 4
+	perServer = 2
+	pause     = time.Millisecond // of a client after each answer
+	swaps     = 240
+	reexecs   = 40
+	restarts  = 8
+	many      = 100
+	patience  = 5 * time.Minute
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "benchswap:", err)
+		os.Exit(1)
+	}
+}
+
+// bench is the stage without a reconciler: what pods should run, we say.
+type bench struct {
+	*stage.Stage
+	seen *watch
+}
+
+func run(ctx context.Context) (err error) {
+	s, err := stage.Open()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.StopGit()) }()
+	say := func(what string) { fmt.Fprintln(os.Stderr, "stage:", what) }
+	if err := s.Install(ctx, say); err != nil {
+		return err
+	}
+	b := &bench{Stage: s}
+	if err := b.alone(ctx); err != nil {
+		return err
+	}
+	defer b.Kubectl(context.WithoutCancel(ctx), "delete", "deployment", app, "--wait", "--timeout=120s", "--cascade=foreground")
+	if b.seen, err = b.watch(ctx); err != nil {
+		return err
+	}
+	for _, part := range []func(context.Context) error{b.underLoad, b.rivals, b.crowded} {
+		if err := part(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// alone has nobody else on the node change pods, or take its time.
+func (b *bench) alone(ctx context.Context) error {
+	for _, args := range [][]string{
+		{"-n", stage.System, "scale", "deployment/hotpatch-reconciler", "--replicas=0"},
+		{"-n", stage.Namespace, "scale", "deployment/game-server", "deployment/hot-update-gs", "--replicas=0"},
+		{"-n", stage.Namespace, "wait", "--for=delete", "pod", "-l", "app in (game-server, hot-update-gs)", "--timeout=120s"},
+	} {
+		if _, err := b.Kubectl(ctx, args...); err != nil {
+			return err
+		}
+	}
+	return b.scale(ctx, servers)
+}
+
+func median(values []time.Duration) time.Duration { return quantile(values, 0.5) }
+
+func quantile(values []time.Duration, q float64) time.Duration {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
+}
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000) }
