@@ -6,6 +6,7 @@
 package mount
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -104,7 +105,8 @@ func Mount(f Filesystem, on string) error {
 			data = append(data, o)
 		}
 	}
-	options, leave, err := fitPage(data, f.Option("upperdir"))
+	first, _, _ := strings.Cut(f.Option("lowerdir"), ":")
+	options, leave, err := fitPage(data, cmp.Or(f.Option("upperdir"), first))
 	if err != nil {
 		return err
 	}
@@ -115,13 +117,13 @@ func Mount(f Filesystem, on string) error {
 // fitPage makes the layers' paths relative to the snapshots' directory, and goes
 // there, where an image has so many that mount(2)'s page would overflow. The
 // upper directory stays absolute: it is how a root is recognised later.
-func fitPage(data []string, upper string) (options string, leave func(), err error) {
+func fitPage(data []string, layer string) (options string, leave func(), err error) {
 	leave = func() {}
 	options = strings.Join(data, ",")
 	if len(options) < os.Getpagesize() {
 		return options, leave, nil
 	}
-	base := filepath.Dir(filepath.Dir(upper)) // …/snapshots of …/snapshots/42/fs
+	base := layersDir(layer)
 	short := slices.Clone(data)
 	for i, option := range short {
 		if strings.HasPrefix(option, "lowerdir=") {
@@ -136,6 +138,9 @@ func fitPage(data []string, upper string) (options string, leave func(), err err
 	}
 	return options, func() { unix.Chdir("/") }, nil
 }
+
+// layersDir is …/snapshots of …/snapshots/42/fs.
+func layersDir(layer string) string { return filepath.Dir(filepath.Dir(layer)) }
 
 // Clone copies the mount at a path (which must not lead over a symlink) as a
 // detached tree; Recursive takes what is mounted below along.

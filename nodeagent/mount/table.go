@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
@@ -22,6 +23,29 @@ type Entry struct {
 // SuperOption is the value of a filesystem's option, or "".
 func (e Entry) SuperOption(name string) string {
 	return Filesystem{Options: e.Super}.Option(name)
+}
+
+// Lower is an overlay of the same lower layers and nothing to write to. Empty is
+// a directory with nothing in it: the kernel wants two layers.
+func (e Entry) Lower(empty string) Filesystem {
+	base := layersDir(e.SuperOption("upperdir"))
+	var layers []string
+	options := []string{"ro"}
+	for _, o := range e.Super {
+		name, value, _ := strings.Cut(o, "=")
+		switch name {
+		case "lowerdir", "lowerdir+":
+			layers = append(layers, strings.Split(value, ":")...)
+		case "userxattr":
+			options = append(options, o)
+		}
+	}
+	for i, layer := range layers {
+		if !filepath.IsAbs(layer) { // it was mounted from there, to fit a page
+			layers[i] = filepath.Join(base, layer)
+		}
+	}
+	return Filesystem{Type: "overlay", Source: "overlay", Options: append(options, "lowerdir="+strings.Join(append(layers, empty), ":"))}
 }
 
 // Table reads the mounts that a process sees. Proc is a directory of the proc

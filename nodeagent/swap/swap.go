@@ -18,6 +18,7 @@ import (
 
 	"hotpatch.dev/hotpatch/internal/process"
 	"hotpatch.dev/hotpatch/nodeagent/mount"
+	"hotpatch.dev/hotpatch/nodeagent/swap/layer"
 )
 
 // park is where the new tree waits and the old one is left: a directory on a
@@ -41,6 +42,10 @@ type Request struct {
 	Destinations []string
 	// Carry lists paths that stay those of the old root.
 	Carry []string
+	// Layer has all else that the container wrote to its root copied onto a new
+	// one, up to this much. Nil: it stays behind. The container's own root comes
+	// back with its own writes, and takes none.
+	Layer *layer.Limit
 	// Signal is sent to Target (nil: nobody) while everything is stopped.
 	Signal unix.Signal
 	Target *process.Handle
@@ -64,10 +69,11 @@ type Result struct {
 	StopTime time.Duration // from the first stop to the last release
 	Total    time.Duration
 	Steps    map[string]time.Duration // how long each took, by its name
+	Layer    *layer.Stats             // nil: none was to be copied
 }
 
 // Steps names the steps in their order.
-var Steps = []string{"inspect", "stage", "clone", "compose", "park", "stop", "pivot", "signal", "release", "clear"}
+var Steps = []string{"inspect", "stage", "clone", "carry", "compose", "park", "stop", "catch up", "pivot", "signal", "release", "clear"}
 
 // ErrBusy says that someone else is swapping the same container.
 var ErrBusy = errors.New("another swap of this container is under way")
@@ -116,7 +122,7 @@ type step struct {
 	Do, Undo func() error
 }
 
-func (s *swap) steps() []step {
+func (s *swap) steps(ctx context.Context) []step {
 	if s.Hold != nil {
 		return []step{
 			{"inspect", s.inspect, nil},
@@ -135,9 +141,11 @@ func (s *swap) steps() []step {
 		{"inspect", s.inspect, nil},
 		{"stage", s.stage, nil},
 		{"clone", s.clone, nil},
+		{"carry", func() error { return s.carryLayer(ctx) }, s.emptyRoot},
 		{"compose", s.compose, nil},
 		{"park", s.parkTree, s.clear},
 		{"stop", s.stop, s.release},
+		{"catch up", func() error { return s.catchUp(ctx) }, nil},
 		{"pivot", s.pivot, nil},
 		{"signal", s.signal, nil},
 		{"release", s.release, nil},
@@ -151,7 +159,7 @@ func (s *swap) run(ctx context.Context) error {
 	var done []step
 	var failures []error
 	committed := false
-	for _, step := range s.steps() {
+	for _, step := range s.steps(ctx) {
 		err, began := context.Cause(ctx), time.Now()
 		if err == nil || committed {
 			err = step.Do()

@@ -26,6 +26,7 @@ type swap struct {
 	pieces        []*piece
 	tree          *os.File
 	tracer        *tracer
+	layer         layered
 }
 
 // piece is a part of the old tree that goes into the new one: a mount below the
@@ -47,6 +48,7 @@ func (s *swap) close() {
 			f.Close()
 		}
 	}
+	s.layer.close()
 	for _, p := range s.pieces {
 		if p.tree != nil {
 			p.tree.Close()
@@ -136,6 +138,9 @@ func (s *swap) stage() (err error) {
 	if s.staging, err = mount.Private(); err != nil {
 		return err
 	}
+	if err := s.stageImage(); err != nil {
+		return err
+	}
 	return mount.Mount(*s.Root.Filesystem, s.StageDir)
 }
 
@@ -176,6 +181,9 @@ func (s *swap) clone() error {
 	}
 	if id, _, err := mount.ID(unix.AT_FDCWD, "/", 0); err != nil || id != s.root.ID {
 		return errors.Join(fmt.Errorf("the container's first process is chrooted: its root is not its namespace's"), err)
+	}
+	if err := s.cloneRoot(); err != nil {
+		return err
 	}
 	for _, p := range s.pieces {
 		if err := p.clone(unix.RESOLVE_NO_SYMLINKS); err != nil {
