@@ -66,11 +66,11 @@ func TestKilledAtAnyStepIsWhollyOldOrNew(t *testing.T) {
 	c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref, Mounts: dirBinds(t)})
 	before := sorted(mounts(t, c))
 	conn := c.Dial(t)
+	conn.Must(t, "write /sub/mine written")
 	committed := false
 	for i, step := range swap.Steps {
 		from, to := "v1", "v2"
-		req := request(t, c, v[to])
-		kill(t, req, step)
+		kill(t, carrying(request(t, c, v[to])), step)
 		committed = committed || step == "pivot"
 		want := from
 		if committed {
@@ -79,7 +79,10 @@ func TestKilledAtAnyStepIsWhollyOldOrNew(t *testing.T) {
 		if got := views(t, c); got != want {
 			t.Fatalf("killed after %s: the container is on %s, not %s", step, got, want)
 		}
-		back := do(t, request(t, c, v[from])) // finds and clears what was left
+		if mine := conn.Must(t, "read /sub/mine"); mine != "written" {
+			t.Fatalf("killed after %s, what the container wrote is %q", step, mine)
+		}
+		back := do(t, carrying(request(t, c, v[from]))) // finds and clears what was left
 		if got := views(t, c); got != from {
 			t.Fatalf("after %s: the next swap ended on %s", step, got)
 		}
@@ -98,7 +101,7 @@ func TestGivenUpBeforeThePivotChangesNothing(t *testing.T) {
 	before := mounts(t, c)
 	for _, step := range swap.Steps[:slices.Index(swap.Steps, "pivot")] {
 		ctx, cancel := context.WithCancel(context.Background())
-		req := request(t, c, v["v2"])
+		req := carrying(request(t, c, v["v2"]))
 		req.At = func(at string) {
 			if at == step {
 				cancel()
