@@ -105,6 +105,10 @@ type record struct {
 	// racy: it could have changed after it was read without being stamped anew.
 	racy bool
 	pass int // that saw it last
+	// there is what kind of thing the new image has at the path, if looked at;
+	// leads: a symlink to a directory.
+	there         uint32
+	looked, leads bool
 	// displaced: something of the new image had to go.
 	displaced bool
 	// inode of the container's directory that was put here.

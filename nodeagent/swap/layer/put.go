@@ -102,21 +102,49 @@ func (c *Copy) clean(name string) {
 // displace takes away what the new root has at a path.
 func (c *Copy) displace(dir *os.File, it item, r *record) error {
 	name := path.Base(it.path)
-	is, err := lstat(dir, name)
+	is, err := c.look(dir, it, r)
 	if err != nil || kind(is) == 0 {
 		return err
 	}
-	ours := r.ours() || c.implied[it.path]
-	if isDir(is) && !ours && it.base != unix.S_IFDIR {
-		return otherKind(it.path)
-	}
-	r.displaced = r.displaced || !ours
+	r.displaced = r.displaced || !r.ours() && !c.implied[it.path]
 	r.image = nil
 	delete(c.implied, it.path)
 	if !isDir(is) {
 		return unix.Unlinkat(int(dir.Fd()), name, 0)
 	}
 	return c.clear(dir, it.path)
+}
+
+// look sees what the new root has at a path, and refuses what does not fit it.
+func (c *Copy) look(dir *os.File, it item, r *record) (unix.Stat_t, error) {
+	is, err := lstat(dir, path.Base(it.path))
+	if err != nil {
+		return is, err
+	}
+	if !r.looked && !c.implied[it.path] {
+		r.there = kind(is)
+		r.leads = r.there == unix.S_IFLNK && leadsToDir(c.views.Next, it.path)
+	}
+	r.looked = true
+	if !r.fits(it) {
+		return is, otherKind(it.path)
+	}
+	return is, nil
+}
+
+// fits tells whether the container's deed makes sense on the new image: where
+// only one of the two has a directory, it must be that the container made it so.
+func (r *record) fits(it item) bool {
+	isDir, wasDir := r.there == unix.S_IFDIR, it.base == unix.S_IFDIR
+	switch {
+	case r.there == 0:
+		return true
+	case it.whiteout:
+		return isDir == wasDir || r.leads && wasDir
+	case it.isDir():
+		return isDir || r.leads || it.base != 0 && !wasDir
+	}
+	return !isDir || wasDir
 }
 
 // clear takes a directory away with all that is in it. The kernel would take
@@ -195,20 +223,17 @@ func (c *Copy) directory(it item, r *record) error {
 // putDir merges a directory that the container made with the new image's, but
 // not one that it made in the place of the old image's.
 func (c *Copy) putDir(dir *os.File, it item, r *record, old *os.File) error {
-	is, err := lstat(dir, path.Base(it.path))
+	is, err := c.look(dir, it, r)
 	if err != nil {
 		return err
 	}
 	ours := r.ours() || c.implied[it.path]
-	link := kind(is) == unix.S_IFLNK && leadsToDir(c.views.Next, it.path)
 	switch {
 	case isDir(is) && (!it.replaces() || r.inode == it.stat.Ino):
 		return c.mergeDir(dir, it, r, old)
-	case link && it.base == 0 && !ours:
+	case r.leads && it.base == 0 && !ours:
 		r.did = nothing // what is in it goes where the symlink leads
 		return nil
-	case kind(is) != 0 && !isDir(is) && !ours && (it.base == 0 || it.replaces() && !link):
-		return otherKind(it.path)
 	}
 	if err := c.displace(dir, it, r); err != nil {
 		return err
