@@ -36,6 +36,9 @@ type Desired struct {
 	Files      []DesiredFile      `json:"files,omitempty"`
 }
 
+// CarryAll in a container's carry takes its whole writable layer along.
+const CarryAll = "all"
+
 // DesiredContainer is an image by digest ("repo@sha256:…"), or "" for the
 // container's own image on its own root with its writes.
 type DesiredContainer struct {

@@ -64,7 +64,8 @@ func TestDecodeErrors(t *testing.T) {
 		{"from: files/index.html", "url: \"http://x/y\"", "spec.files[0].sha256: is needed with url"},
 		{"kind: Deployment, ", "", "spec.target.kind: is missing"},
 		{"metadata: {name: game}", "metadata: {name: Game}", "metadata.name: want a lower case DNS name"},
-		{"  - name: main\n", "  - name: main\n    carry: [/proc/x]\n", "spec.containers[0].carry[0]: want an absolute path"},
+		{"  - name: main\n", "  - name: main\n    carry: [/proc/x]\n", `spec.containers[0].carry[0]: want "all", or an absolute path`},
+		{"  - name: main\n", "  - name: main\n    carry: [all, everything]\n", `spec.containers[0].carry[1]: want "all", or an absolute path outside /proc, /sys and /dev, got "everything"`},
 		{"kind: HotPatch", "kind: HotPatch\nkind: HotPatch", "game.yaml: "},
 	} {
 		doc := strings.Replace(good, c.old, c.new, 1)

@@ -71,7 +71,8 @@ type Container struct {
 	// Image by tag or digest. Resolved to a digest once per revision.
 	Image string `json:"image"`
 	// Carry lists absolute paths that stay those of the old root, besides
-	// /run, /var/run and /tmp, which always do.
+	// /run, /var/run and /tmp, which always do. The word "all" has everything
+	// else that the container wrote to its root copied onto the new one.
 	Carry []string `json:"carry,omitempty"`
 	// ImageConfig says what to do where the new image's configuration
 	// (environment, entrypoint, user, …) differs from that of the container's

@@ -68,7 +68,7 @@ func (v *validation) containers(containers []Container) {
 		seen[c.Name] = true
 		v.check(imagePattern.MatchString(c.Image), field+".image", "want an image such as registry.example/game:v2, got %q", c.Image)
 		for j, p := range c.Carry {
-			v.check(carriable(p), fmt.Sprintf("%s.carry[%d]", field, j), "want an absolute path outside /proc, /sys and /dev, got %q", p)
+			v.check(p == CarryAll || carriable(p), fmt.Sprintf("%s.carry[%d]", field, j), "want %q, or an absolute path outside /proc, /sys and /dev, got %q", CarryAll, p)
 		}
 		v.check(c.ImageConfig == "" || c.ImageConfig == ImageConfigWarn || c.ImageConfig == ImageConfigRefuse, field+".imageConfig", "want Warn or Refuse, got %q", c.ImageConfig)
 		if c.Reload != nil {

@@ -26,6 +26,7 @@ import (
 	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/internal/logging"
 	"hotpatch.dev/hotpatch/nodeagent/runtime"
+	"hotpatch.dev/hotpatch/nodeagent/swap/layer"
 )
 
 // Options of one agent.
@@ -42,6 +43,8 @@ type Options struct {
 	Youth time.Duration
 	// Listen is where metrics are served.
 	Listen string
+	// CarryLimit is how much of a container's writes carry: [all] takes along.
+	CarryLimit layer.Limit
 	// At is called after each step of a swap. Tests kill the agent there.
 	At func(step string)
 }

@@ -1,6 +1,11 @@
 package nodeagent
 
-import "hotpatch.dev/hotpatch/api"
+import (
+	"slices"
+
+	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/nodeagent/swap/layer"
+)
 
 // situation is what was read off the node about one container.
 type situation struct {
@@ -53,3 +58,17 @@ func settled(want api.DesiredContainer, is situation) api.State {
 // defaultCarry always stays that of the old root: pid files and sockets live
 // there, and programs lose their children and clients without them.
 var defaultCarry = []string{"/run", "/var/run", "/tmp"}
+
+// carried are the paths of the old root that stay.
+func carried(want api.DesiredContainer) []string {
+	return slices.DeleteFunc(slices.Concat(defaultCarry, want.Carry), func(p string) bool { return p == api.CarryAll })
+}
+
+// carriedLayer is how much of the rest is copied; nil: none. An earlier root
+// comes back with its own writes, and takes no others.
+func (a *Agent) carriedLayer(want api.DesiredContainer, do move) *layer.Limit {
+	if do != swapTo || !slices.Contains(want.Carry, api.CarryAll) {
+		return nil
+	}
+	return &a.options.CarryLimit
+}

@@ -134,7 +134,7 @@ func (a *Agent) prepareStart(ctx context.Context, s *start, containerID string) 
 func (a *Agent) startPatched(ctx context.Context, s *start, pid int) {
 	ctx, cancel := context.WithTimeout(ctx, holdLimit)
 	defer cancel()
-	result, err := swap.Do(ctx, swap.Request{PID: pid, Carry: slices.Concat(defaultCarry, s.want.Carry),
+	result, err := swap.Do(ctx, swap.Request{PID: pid, Carry: carried(s.want),
 		Hold:     func(r *swap.Request) error { return s.fillIn(ctx, r) },
 		StageDir: a.options.StageDir, CgroupDir: a.options.CgroupDir, StopLimit: stopLimit, At: a.options.At})
 	log := logging.From(ctx).WithField("container", s.want.Name).WithField("pid", pid)

@@ -17,6 +17,7 @@ import (
 
 	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/nodeagent/runtime/runtimetest"
+	"hotpatch.dev/hotpatch/nodeagent/swap/layer"
 )
 
 // story is a pod whose one container really runs, in a cluster that is not real.
@@ -33,7 +34,8 @@ func tell(t *testing.T, env ...string) *story {
 	pod := newPod("game-"+strings.ToLower(t.Name()), nil)
 	pod.UID = types.UID("uid-" + t.Name())
 	s := &story{T: t, env: env, kube: newCluster(pod), options: Options{NodeName: "node-1", Socket: node.Socket, Workers: 2, Youth: 20 * time.Millisecond,
-		StageDir: filepath.Join(t.TempDir(), "stage"), CgroupDir: "/sys/fs/cgroup",
+		CarryLimit: layer.Limit{Bytes: 1 << 20, Entries: 100},
+		StageDir:   filepath.Join(t.TempDir(), "stage"), CgroupDir: "/sys/fs/cgroup",
 		SnapshotDir: filepath.Join(node.Dir, "root/io.containerd.snapshotter.v1.overlayfs/snapshots")}}
 	s.start()
 	return s

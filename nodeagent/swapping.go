@@ -3,7 +3,6 @@ package nodeagent
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"hotpatch.dev/hotpatch/internal/logging"
@@ -34,7 +33,7 @@ func (a *Agent) swapTo(ctx context.Context, c *container, do move, source swap.S
 	a.swaps <- struct{}{} // a place is free soon: no swap lasts
 	result, err := swapPatiently(ctx, swap.Request{
 		PID: c.rt.PID, Root: source, Destinations: c.rt.Destinations,
-		Carry: slices.Concat(defaultCarry, c.want.Carry), Signal: signalOf(c.want), Target: target,
+		Carry: carried(c.want), Layer: a.carriedLayer(c.want, do), Signal: signalOf(c.want), Target: target,
 		StageDir: a.options.StageDir, CgroupDir: a.options.CgroupDir, StopLimit: stopLimit, At: a.options.At,
 	})
 	<-a.swaps
@@ -44,8 +43,8 @@ func (a *Agent) swapTo(ctx context.Context, c *container, do move, source swap.S
 		log.WithError(err).Warnf("%s to %s failed after %s", do, imageName(c, do), result.Total.Round(time.Microsecond))
 		return err
 	}
-	log.Infof("%s to %s: %d threads stopped for %s, %s in all", do, imageName(c, do), result.Stopped,
-		result.StopTime.Round(time.Microsecond), result.Total.Round(time.Microsecond))
+	log.Infof("%s to %s: %d threads stopped for %s, %s in all%s", do, imageName(c, do), result.Stopped,
+		result.StopTime.Round(time.Microsecond), result.Total.Round(time.Microsecond), result.Layer)
 	return nil
 }
 

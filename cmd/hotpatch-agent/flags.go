@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -24,6 +25,7 @@ type settings struct {
 func parse(args []string) (s settings, err error) {
 	var version bool
 	var kubeconfig, seccompDir string
+	carry := resource.QuantityValue{Quantity: resource.MustParse("64Mi")}
 	f := pflag.NewFlagSet("hotpatch-agent", pflag.ContinueOnError)
 	o := &s.options
 	f.StringVar(&o.NodeName, "node", os.Getenv("NODE_NAME"), "name of this node")
@@ -33,6 +35,8 @@ func parse(args []string) (s settings, err error) {
 	f.StringVar(&o.CgroupDir, "cgroups", "/sys/fs/cgroup", "the host's cgroup filesystem")
 	f.StringVar(&o.Listen, "listen", ":9090", "address that metrics are served on; empty: nowhere")
 	f.IntVar(&o.Workers, "workers", 8, "pods worked on at once")
+	f.Var(&carry, "carry-limit", "largest writable layer that carry: [all] takes along, in bytes")
+	f.IntVar(&o.CarryLimit.Entries, "carry-entries", 10000, "most files, directories and deletions that it may hold")
 	f.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig file; empty inside a cluster")
 	f.StringVar(&seccompDir, "install-seccomp", "", "write the agent's seccomp profile into this directory and exit")
 	f.StringVar(&s.logFormat, "log-format", "text", "text or json")
@@ -41,6 +45,7 @@ func parse(args []string) (s settings, err error) {
 	if err := f.Parse(args); err != nil {
 		return s, err
 	}
+	o.CarryLimit.Bytes = carry.Value()
 	switch {
 	case version:
 		s.done = true

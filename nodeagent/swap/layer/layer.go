@@ -68,8 +68,13 @@ type Stats struct {
 	Sockets int   // left behind
 }
 
-func (s Stats) String() string {
-	text := fmt.Sprintf("%d entries, %s", s.Entries, size(s.Bytes))
+// String follows on the line that tells of a swap; nothing, where there was
+// nothing to copy.
+func (s *Stats) String() string {
+	if s == nil {
+		return ""
+	}
+	text := fmt.Sprintf(", %s with %s copied", entries(s.Entries), size(s.Bytes))
 	if s.Sockets > 0 {
 		text += fmt.Sprintf(", %d sockets left behind", s.Sockets)
 	}
@@ -223,8 +228,15 @@ func (c *Copy) spend(bytes int64) error {
 }
 
 func (c *Copy) tooLarge(found string) error {
-	return fmt.Errorf("%w: %s, where the limit is %s in %d entries; name the paths that matter, or raise the agent's limit",
-		ErrTooLarge, found, size(c.limit.Bytes), c.limit.Entries)
+	return fmt.Errorf("%w: %s, where the limit is %s in %s; name the paths that matter, or raise the agent's limit",
+		ErrTooLarge, found, size(c.limit.Bytes), entries(c.limit.Entries))
+}
+
+func entries(n int) string {
+	if n == 1 {
+		return "1 entry"
+	}
+	return fmt.Sprintf("%d entries", n)
 }
 
 // size is a number of bytes for people.

@@ -76,7 +76,7 @@ func (c *Copy) scan(ctx context.Context) (*found, error) {
 		return nil, fmt.Errorf("look through the container's writes: %w", err)
 	}
 	if s.bytes > c.limit.Bytes {
-		return nil, c.tooLarge(fmt.Sprintf("%s in %d entries", size(s.bytes), len(s.items)))
+		return nil, c.tooLarge(size(s.bytes) + " in " + entries(len(s.items)))
 	}
 	return s, nil
 }
@@ -213,7 +213,7 @@ func (c *Copy) add(s *found, it item) error {
 }
 
 func (c *Copy) tooManyEntries() error {
-	return c.tooLarge(fmt.Sprintf("more than %d entries", c.limit.Entries))
+	return c.tooLarge("more than " + entries(c.limit.Entries))
 }
 
 // baseKind is what the old image has at a path, 0 for nothing.
