@@ -100,3 +100,17 @@ func openProc(t *testing.T) *os.File {
 	t.Cleanup(func() { proc.Close() })
 	return proc
 }
+
+// What was mounted from its directory, to fit a page, has its layers relative.
+func TestTheLowerLayersOfAnOverlay(t *testing.T) {
+	for super, want := range map[string]string{
+		"rw,lowerdir=/s/2/fs:/s/1/fs,upperdir=/s/3/fs,workdir=/s/3/work":       "ro,lowerdir=/s/2/fs:/s/1/fs:/empty",
+		"rw,lowerdir=2/fs:1/fs,upperdir=/s/3/fs,userxattr":                     "ro,userxattr,lowerdir=/s/2/fs:/s/1/fs:/empty",
+		"rw,lowerdir+=/s/2/fs,lowerdir+=/s/1/fs,upperdir=/s/3/fs,redirect_dir": "ro,lowerdir=/s/2/fs:/s/1/fs:/empty",
+	} {
+		got := Entry{Super: strings.Split(super, ",")}.Lower("/empty")
+		if options := strings.Join(got.Options, ","); options != want || got.Type != "overlay" {
+			t.Errorf("of %s it is %s %s, want %s", super, got.Type, options, want)
+		}
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -160,8 +159,11 @@ func (c *Copy) children(ctx context.Context, s *found, root *os.File, name strin
 	if err != nil {
 		return nil, err
 	}
+	if name != "" {
+		name += "/"
+	}
 	for _, entry := range names {
-		child := path.Join(name, entry)
+		child := name + entry
 		if c.exclude[child] {
 			continue
 		}

@@ -13,12 +13,14 @@ import (
 // takeBack undoes what earlier passes did about paths that the container has
 // none of its own at any more, the innermost first.
 func (c *Copy) takeBack() error {
-	for _, name := range reversed(c.done) {
-		r := c.done[name]
-		if r.pass == c.number {
-			continue
+	stale := map[string]*record{}
+	for name, r := range c.done {
+		if r.pass != c.number {
+			stale[name] = r
 		}
-		if err := c.takeBackOne(name, r); err != nil {
+	}
+	for _, name := range reversed(stale) {
+		if err := c.takeBackOne(name, stale[name]); err != nil {
 			return fmt.Errorf("take /%s back: %w", name, err)
 		}
 		delete(c.done, name)
