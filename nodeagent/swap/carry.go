@@ -42,6 +42,9 @@ func (s *swap) stageImage() (err error) {
 	if !s.carriesLayer() {
 		return nil
 	}
+	if s.root.SuperOption("upperdir") == "" {
+		return fmt.Errorf("the root is a %s and no overlay: what was written to it cannot be told", s.root.Type)
+	}
 	if err := mount.Mount(s.root.Lower(s.StageDir), s.StageDir); err != nil {
 		return fmt.Errorf("look at the image of the old root: %w", err)
 	}

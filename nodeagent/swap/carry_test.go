@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -37,9 +38,21 @@ func TestTheWritableLayerComesAlong(t *testing.T) {
 	for _, to := range []string{"v2", "v3", "v3"} {
 		req := carrying(request(t, c, v[to]))
 		req.Carry = []string{"/run", "/var/run", "/tmp"}
+		write(t, c.Root("/sub/early"), to)
+		req.At = func(step string) {
+			if step == "park" { // after all was copied
+				aside(func() {
+					write(t, c.Root("/sub/late"), to)
+					write(t, c.Root("/sub/mine"), "written again")
+					if err := os.Remove(c.Root("/sub/early")); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		}
 		result := do(t, req)
-		t.Logf("to %s: stopped for %s, %s in all, %s", to, result.StopTime, result.Total, result.Layer)
-		for path, want := range map[string]string{"/version": to, "/only-" + to: to, "/sub/mine": "written", "/sub/dir/version": "mine", "/run/pid": "1", "/share/x": "volume"} {
+		t.Logf("to %s: stopped for %s, %s in all%s", to, result.StopTime, result.Total, result.Layer)
+		for path, want := range map[string]string{"/version": to, "/only-" + to: to, "/sub/mine": "written again", "/sub/late": to, "/sub/dir/version": "mine", "/run/pid": "1", "/share/x": "volume"} {
 			if got := conn.Must(t, "read "+path); got != want {
 				t.Errorf("on %s, %s is %q, not %q", to, path, got, want)
 			}
@@ -49,8 +62,10 @@ func TestTheWritableLayerComesAlong(t *testing.T) {
 		if err := unix.Lstat(c.Root("/sub/mine"), &st); err != nil || st.Uid != 1234 || st.Mode != unix.S_IFREG|unix.S_ISUID|0o640 {
 			t.Errorf("on %s, the file's owner is %d and its mode %o: %v", to, st.Uid, st.Mode, err)
 		}
-		if _, err := os.Lstat(c.Root("/server")); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("on %s, what the container deleted is there again: %v", to, err)
+		for _, gone := range []string{"/server", "/sub/early"} {
+			if _, err := os.Lstat(c.Root(gone)); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("on %s, what the container deleted is there again: %s %v", to, gone, err)
+			}
 		}
 		if result.Layer == nil || result.Layer.Entries < 6 || result.StopTime == 0 {
 			t.Errorf("the swap to %s tells of %+v", to, result)
@@ -116,14 +131,13 @@ func TestATooLargeLayerChangesNothing(t *testing.T) {
 	if !errors.Is(err, layer.ErrTooLarge) || !strings.Contains(err.Error(), "at step carry, nothing was changed") {
 		t.Fatalf("got %v", err)
 	}
-	req.Layer = &plenty
-	ctx, cancel := context.WithCancel(context.Background())
+	req.Layer = &layer.Limit{Bytes: 6000, Entries: 10}
 	req.At = func(step string) {
-		if step == "stop" {
-			cancel()
+		if step == "stop" { // as a thread would that sleeps in the kernel
+			aside(func() { write(t, c.Root("/sub/late"), strings.Repeat("x", 5000)) })
 		}
 	}
-	if _, err := swap.Do(ctx, req); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "at step catch up, nothing was changed") {
+	if _, err := swap.Do(context.Background(), req); !errors.Is(err, layer.ErrTooLarge) || !strings.Contains(err.Error(), "at step catch up, nothing was changed") {
 		t.Fatalf("got %v", err)
 	}
 	if left, err := os.ReadDir(req.Root.Filesystem.Option("upperdir")); err != nil || len(left) > 0 {
@@ -135,9 +149,23 @@ func TestATooLargeLayerChangesNothing(t *testing.T) {
 	if err := os.Remove(c.Root("/sub/mine")); err != nil {
 		t.Fatal(err)
 	}
-	req.At = nil
+	req.At, req.Layer = nil, &plenty
 	do(t, req)
 	if answer, _ := conn.Ask("read /sub/mine"); !strings.HasPrefix(answer, "error") {
 		t.Errorf("a file of the first try is there: %.80s", answer)
 	}
+}
+
+func write(t *testing.T, name, content string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+		t.Error(err)
+	}
+}
+
+// aside runs f on another thread than the swap's, which is in the container.
+func aside(f func()) {
+	var done sync.WaitGroup
+	done.Go(f)
+	done.Wait()
 }

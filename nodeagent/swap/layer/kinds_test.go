@@ -25,14 +25,15 @@ func (w *world) sh(script string) {
 }
 
 func TestWhatTheContainerWroteWins(t *testing.T) {
-	base := map[string]string{"conf": "old", "same": "old", "gone": "old", "dir/a": "old", "dir/b": "old", "rm/x": "old", "again/x": "old", "logs/l": "old", "link": "→ conf"}
-	image := map[string]string{"conf": "new", "same": "new", "gone": "new", "dir/a": "new", "dir/b": "new", "dir/c": "new", "rm/x": "new", "rm/y": "new", "again/x": "new", "again/y": "new", "logs/m": "new", "link": "→ same", "extra": "new"}
+	base := map[string]string{"conf": "old", "same": "old", "gone": "old", "dir/a": "old", "dir/b": "old", "rm/x": "old", "again/x": "old", "logs/l": "old", "link": "→ conf", "null": "null", "zero": "null"}
+	image := map[string]string{"conf": "new", "same": "new", "gone": "new", "dir/a": "new", "dir/b": "new", "dir/c": "new", "rm/x": "new", "rm/y": "new", "again/x": "new", "again/y": "new", "logs/m": "new", "link": "→ same", "extra": "new", "null": "null", "zero": "null"}
 	w := newWorld(t, "", base, image)
 	w.sh(`echo -n mine >conf; rm gone; echo -n mine >dir/a; rm dir/b; echo -n mine >dir/d; rm -r rm
 		rm -r again; mkdir -m 700 again; echo -n mine >again/z; rm -r logs; ln -s /data/logs logs
-		ln -sf elsewhere link; mkdir -p -m 751 deep; mkdir deep/er; chown 7:8 deep; echo -n mine >deep/er/file`)
+		ln -sf elsewhere link; rm zero; mknod -m 644 zero c 1 5; chown 7 null; mkdir -p -m 751 deep; mkdir deep/er; chown 7:8 deep; echo -n mine >deep/er/file`)
 	w.carried()
 	if d := differ(tree(t, w.next), map[string]string{
+		"null": `20644 7:0 device 103`, "zero": `20644 0:0 device 105`,
 		"conf": `100644 0:0 "mine"`, "same": `100644 0:0 "new"`, "extra": `100644 0:0 "new"`,
 		"dir": `40755 0:0`, "dir/a": `100644 0:0 "mine"`, "dir/c": `100644 0:0 "new"`, "dir/d": `100644 0:0 "mine"`,
 		"again": `40700 0:0`, "again/z": `100644 0:0 "mine"`, "logs": `120777 0:0 → /data/logs`, "link": `120777 0:0 → elsewhere`,

@@ -86,7 +86,7 @@ func (w *world) overlay(name, lower string) string {
 	for _, dir := range []string{"upper", "work", "root"} {
 		must(w, os.MkdirAll(w.at(name, dir), 0o755))
 	}
-	options := []string{"index=off", "lowerdir=" + w.at(lower), "upperdir=" + w.at(name, "upper"), "workdir=" + w.at(name, "work")}
+	options := []string{"index=off", "volatile", "lowerdir=" + w.at(lower), "upperdir=" + w.at(name, "upper"), "workdir=" + w.at(name, "work")}
 	if w.options != "" && name == "old" {
 		options = append(options, strings.Split(w.options, ",")...)
 	}
@@ -139,7 +139,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// write makes files: "dir/" is a directory, "→ x" a symlink to x.
+// write makes files: "dir/" is a directory, "→ x" a symlink to x, "null" a device.
 func write(t testing.TB, dir string, files map[string]string) {
 	t.Helper()
 	must(t, os.MkdirAll(dir, 0o755))
@@ -150,6 +150,8 @@ func write(t testing.TB, dir string, files map[string]string) {
 		switch {
 		case isLink:
 			must(t, os.Symlink(to, name))
+		case content == "null":
+			must(t, unix.Mknod(name, unix.S_IFCHR|0o644, 1<<8|3))
 		case !strings.HasSuffix(name, "/"):
 			must(t, os.WriteFile(name, []byte(content), 0o644))
 		}
