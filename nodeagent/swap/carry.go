@@ -22,6 +22,8 @@ type layered struct {
 	// apart are the paths that come along as mounts, and carried ones where they
 	// really are.
 	apart []string
+	// open are files that the container writes to.
+	open []string
 }
 
 func (l *layered) close() {
@@ -104,6 +106,7 @@ func (s *swap) carryLayer(ctx context.Context) (err error) {
 	if err := s.layer.copy.Run(ctx); err != nil {
 		return err
 	}
+	s.layer.open = s.openFiles()
 	return s.layer.copy.Run(ctx)
 }
 
@@ -122,6 +125,7 @@ func (s *swap) catchUp(ctx context.Context) error {
 		return err
 	}
 	stats := s.layer.copy.Stats()
+	stats.Open = s.layer.open
 	s.result.Layer = &stats
 	return mount.Enter(s.container)
 }

@@ -76,6 +76,23 @@ func TestTheWritableLayerComesAlong(t *testing.T) {
 	}
 }
 
+func TestFilesThatStayOpenAreNamed(t *testing.T) {
+	c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref})
+	conn := c.Dial(t)
+	for _, name := range []string{"/sub/save.db", "/run/log", "/share/volume"} {
+		conn.Must(t, "open "+name)
+	}
+	req := carrying(request(t, c, v["v2"]))
+	req.Carry = []string{"/run"}
+	result := do(t, req)
+	if got := result.Layer.Open; len(got) != 1 || got[0] != "/sub/save.db" {
+		t.Errorf("open are %q", got)
+	}
+	if text := result.Layer.String(); !strings.Contains(text, "written to on the old root until opened anew: /sub/save.db") {
+		t.Errorf("it reads %q", text)
+	}
+}
+
 func TestItsOwnRootTakesNothingAlong(t *testing.T) {
 	c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref})
 	conn := c.Dial(t)

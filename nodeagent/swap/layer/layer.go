@@ -66,6 +66,9 @@ type Stats struct {
 	Entries int   // paths that the container made, changed or deleted
 	Bytes   int64 // written in all passes
 	Sockets int   // left behind
+	// Open are files that the container goes on writing to on the old root; who
+	// looks at processes fills it in.
+	Open []string
 }
 
 // String follows on the line that tells of a swap; nothing, where there was
@@ -77,6 +80,12 @@ func (s *Stats) String() string {
 	text := fmt.Sprintf(", %s with %s copied", entries(s.Entries), size(s.Bytes))
 	if s.Sockets > 0 {
 		text += fmt.Sprintf(", %d sockets left behind", s.Sockets)
+	}
+	if n := len(s.Open); n > 0 {
+		text += "; open, and written to on the old root until opened anew: " + strings.Join(s.Open[:min(n, 5)], ", ")
+		if n > 5 {
+			text += fmt.Sprintf(" and %d more", n-5)
+		}
 	}
 	return text
 }

@@ -16,7 +16,10 @@ import (
 	"time"
 )
 
-var hangups atomic.Int64
+var (
+	hangups atomic.Int64
+	kept    []*os.File // by one test's one connection
+)
 
 // born is the version that the program was started on.
 var born, _ = os.ReadFile("/version")
@@ -152,6 +155,10 @@ func answer(args []string) (string, error) {
 		return string(content), err
 	case "write":
 		return "ok", os.WriteFile(args[1], []byte(args[2]), 0o644)
+	case "open": // and keep it
+		f, err := os.OpenFile(args[1], os.O_RDWR|os.O_CREATE, 0o644)
+		kept = append(kept, f)
+		return "ok", err
 	case "listen":
 		_, err := net.Listen("unix", args[1])
 		return "ok", err
