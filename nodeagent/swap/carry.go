@@ -36,7 +36,9 @@ func (l *layered) close() {
 }
 
 // carriesLayer tells whether the container's writes go onto the new root.
-func (s *swap) carriesLayer() bool { return s.Layer != nil && s.Root.Filesystem != nil }
+func (s *swap) carriesLayer() bool {
+	return s.Layer != nil && s.Root.Filesystem != nil && s.Hold == nil
+}
 
 // stageImage mounts the image of the old root, without what was written to it,
 // to tell what the container has changed. It stays only as a detached tree.
@@ -93,6 +95,9 @@ func (s *swap) carryLayer(ctx context.Context) (err error) {
 	}
 	if err := mount.Enter(s.staging); err != nil {
 		return err
+	}
+	if written, err := os.ReadDir(s.Root.Filesystem.Option("upperdir")); err != nil || len(written) > 0 {
+		return errors.Join(errors.New("the new root has been written to already; nothing is copied over that"), err)
 	}
 	if s.layer.upper, err = os.Open(s.root.SuperOption("upperdir")); err != nil {
 		return fmt.Errorf("open what the container has written: %w", err)

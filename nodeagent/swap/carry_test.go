@@ -109,6 +109,24 @@ func TestItsOwnRootTakesNothingAlong(t *testing.T) {
 	}
 }
 
+// Undoing such a swap must not empty a root that the container was on before.
+func TestAUsedRootIsNotCopiedOver(t *testing.T) {
+	c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref})
+	conn := c.Dial(t)
+	req := request(t, c, v["v2"])
+	do(t, req)
+	conn.Must(t, "write /sub/mine written")
+	restore(t, c)
+	_, err := swap.Do(t.Context(), carrying(req))
+	if err == nil || !strings.Contains(err.Error(), "at step carry, nothing was changed: the new root has been written to already") {
+		t.Fatalf("got %v", err)
+	}
+	do(t, req)
+	if got := conn.Must(t, "read /sub/mine"); got != "written" {
+		t.Errorf("the write came back as %q", got)
+	}
+}
+
 func TestReadOnlyRootsTakeTheLayerToo(t *testing.T) {
 	c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref, ReadOnly: true})
 	result := do(t, carrying(request(t, c, v["v2"])))

@@ -3,6 +3,7 @@ package swap
 import (
 	"errors"
 	"fmt"
+	"path"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -77,4 +78,25 @@ func (s *swap) clear() error {
 		return fmt.Errorf("take the old root away: %w", err)
 	}
 	return nil
+}
+
+// clearLeftovers takes away what a killed swap has left parked.
+func (s *swap) clearLeftovers() error {
+	proc, _, err := mount.ID(unix.AT_FDCWD, path.Dir(park), 0)
+	if err != nil {
+		return err
+	}
+	for range 16 {
+		id, _, err := mount.ID(unix.AT_FDCWD, park, 0)
+		if err != nil {
+			return err
+		}
+		if id == proc {
+			return nil
+		}
+		if err := mount.Detach(park); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%s is covered by more mounts than swaps could leave", park)
 }

@@ -239,27 +239,6 @@ func (p *piece) clone(resolve uint64) error {
 	return err
 }
 
-// clearLeftovers takes away what a killed swap has left parked.
-func (s *swap) clearLeftovers() error {
-	proc, _, err := mount.ID(unix.AT_FDCWD, path.Dir(park), 0)
-	if err != nil {
-		return err
-	}
-	for range 16 {
-		id, _, err := mount.ID(unix.AT_FDCWD, park, 0)
-		if err != nil {
-			return err
-		}
-		if id == proc {
-			return nil
-		}
-		if err := mount.Detach(park); err != nil {
-			return err
-		}
-	}
-	return fmt.Errorf("%s is covered by more mounts than swaps could leave", park)
-}
-
 // compose puts the pieces into the new root and takes hold of the whole.
 func (s *swap) compose() error {
 	if err := mount.Enter(s.staging); err != nil {
