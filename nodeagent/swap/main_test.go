@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -73,14 +74,30 @@ func withNode(m *testing.M) int {
 		return 1
 	}
 	defer rt.Close()
+	waiter, err := compile("waiter.c", "-mavx", "-mno-red-zone", "-pthread")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	for _, name := range []string{"v1", "v2", "v3"} {
 		if v[name], err = load(name, runtimetest.Image{Files: map[string]string{
-			"version": name, "only-" + name: name, "sub/dir/version": name, "run/": "", "tmp/": "", "var/run": "→ /run"}}); err != nil {
+			"waiter": waiter, "version": name, "only-" + name: name, "sub/dir/version": name, "run/": "", "tmp/": "", "var/run": "→ /run"}}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 	}
 	return m.Run()
+}
+
+// compile makes a program of testdata that needs nothing of an image.
+func compile(source string, flags ...string) (string, error) {
+	out := filepath.Join(node.Dir, source+".out")
+	args := append([]string{"-O1", "-Wall", "-Werror", "-static", "-o", out, "testdata/" + source}, flags...)
+	if said, err := exec.Command("gcc", args...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("compile %s: %w: %s", source, err, said)
+	}
+	program, err := os.ReadFile(out)
+	return string(program), err
 }
 
 func load(name string, image runtimetest.Image) (runtime.Image, error) {

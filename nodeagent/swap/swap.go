@@ -49,7 +49,12 @@ type Request struct {
 	// processes to stop.
 	StageDir, CgroupDir string
 	StopLimit           time.Duration
-	// At is called when a step is done; tests kill us there. May be nil.
+	// KnownFilters is how many seccomp filters processes have from the container
+	// runtime that let chdir and rt_sigreturn pass. Who has more is not made to
+	// call anything: a filter may end its process.
+	KnownFilters int
+	// At is called when a step is done, and at the Moments within one; tests kill
+	// us there. May be nil.
 	At func(step string)
 }
 
@@ -57,11 +62,14 @@ type Request struct {
 type Result struct {
 	Stopped  int           // threads stopped
 	StopTime time.Duration // from the first stop to the last release
+	Moved    int           // working directories that the pivot had left behind
 	Total    time.Duration
+	// Stragglers stayed behind.
+	Stragglers []Straggler
 }
 
 // Steps names the steps in their order.
-var Steps = []string{"inspect", "stage", "clone", "compose", "park", "stop", "pivot", "signal", "release", "clear"}
+var Steps = []string{"inspect", "stage", "clone", "compose", "park", "stop", "pivot", "chdir", "signal", "release", "clear"}
 
 // ErrBusy says that someone else is swapping the same container.
 var ErrBusy = errors.New("another swap of this container is under way")
@@ -116,6 +124,7 @@ func (s *swap) steps() []step {
 		{"park", s.parkTree, s.clear},
 		{"stop", s.stop, s.release},
 		{"pivot", s.pivot, nil},
+		{"chdir", s.chdir, nil},
 		{"signal", s.signal, nil},
 		{"release", s.release, nil},
 		{"clear", s.clear, nil},
@@ -141,11 +150,15 @@ func (s *swap) run(ctx context.Context) error {
 		}
 		committed = committed || step.Name == "pivot"
 		done = append(done, step)
-		if s.At != nil {
-			s.At(step.Name)
-		}
+		s.at(step.Name)
 	}
 	return errors.Join(failures...)
+}
+
+func (s *swap) at(moment string) {
+	if s.At != nil {
+		s.At(moment)
+	}
 }
 
 func undo(done []step) error {

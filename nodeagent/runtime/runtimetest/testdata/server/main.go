@@ -163,6 +163,10 @@ func answer(args []string) (string, error) {
 		return strconv.FormatInt(hangups.Load(), 10), nil
 	case "spawn":
 		return "ok", spawn("sleep")
+	case "start": // a program of the image
+		program := exec.Command(args[1], args[2:]...)
+		program.Stdout, program.Stderr = os.Stdout, os.Stderr
+		return "ok", program.Start()
 	case "fork":
 		go forkForever()
 		return "ok", nil
