@@ -36,21 +36,39 @@ type mover struct {
 	*swap
 	table []mount.Entry // of the container, on its root as it is now
 	end   time.Time
-	tools map[int]tools
 }
 
 // chdir has one thread of every process that is not in the new tree go there,
 // while nothing runs. Who cannot is named in the result, and is no failure.
 func (s *swap) chdir() error {
-	_, table, err := mount.Root(s.proc, s.PID)
+	m := &mover{swap: s, end: time.Now().Add(s.StopLimit)}
+	stale, err := m.anyStale()
 	if err != nil {
 		return fmt.Errorf("find the working directories that stayed behind: %w", err)
 	}
-	m := &mover{swap: s, table: table, end: time.Now().Add(s.StopLimit), tools: s.tools}
+	if !stale {
+		return nil
+	}
 	for _, pid := range s.tracer.processes() {
 		m.move(pid)
 	}
 	return nil
+}
+
+// anyStale spares most swaps the look at all mounts: everybody is on the root.
+func (m *mover) anyStale() (stale bool, err error) {
+	root, _, err := mount.ID(int(m.proc.Fd()), fmt.Sprintf("%d/root", m.PID), 0)
+	if err != nil {
+		return false, err
+	}
+	for _, th := range m.tracer.threads {
+		at, err := mount.PlaceOf(int(m.proc.Fd()), th.task()+"/cwd")
+		if err == nil && at.Mount != root {
+			_, m.table, err = mount.Root(m.proc, m.PID)
+			return true, err
+		}
+	}
+	return false, nil
 }
 
 // move moves one process, with each of its threads that has a directory of its

@@ -32,7 +32,9 @@ const victimEnv = "HOTPATCH_TEST_VICTIM"
 
 type victim struct {
 	Request swap.Request
-	KillAt  string
+	// KillAt is a step or moment, "" the beginning; it dies that long After.
+	KillAt string
+	After  time.Duration
 }
 
 func TestMain(m *testing.M) {
@@ -47,15 +49,29 @@ func die(order string) {
 	if err := gob.NewDecoder(base64.NewDecoder(base64.StdEncoding, strings.NewReader(order))).Decode(&o); err != nil {
 		panic(err)
 	}
-	o.Request.At = func(step string) {
-		if step == o.KillAt {
-			syscall.Kill(os.Getpid(), syscall.SIGKILL)
-			select {}
-		}
-	}
+	o.Request.At = o.at
+	o.at("")
 	_, err := swap.Do(context.Background(), o.Request)
-	fmt.Println("still alive:", err)
-	os.Exit(1)
+	if o.After == 0 {
+		fmt.Println("still alive:", err)
+		os.Exit(1)
+	}
+	select {} // it ended sooner than it was to die
+}
+
+func (o *victim) at(moment string) {
+	switch {
+	case moment != o.KillAt:
+	case o.After > 0:
+		go func() {
+			for began := time.Now(); time.Since(began) < o.After; {
+			}
+			syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		}()
+	case moment != "":
+		syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
+	}
 }
 
 func withNode(m *testing.M) int {
@@ -138,11 +154,11 @@ func do(t testing.TB, req swap.Request) swap.Result {
 	return result
 }
 
-// kill swaps in another process that dies at a step.
-func kill(t testing.TB, req swap.Request, step string) {
+// kill swaps in another process that dies at a step, or after it.
+func kill(t testing.TB, req swap.Request, step string, after time.Duration) {
 	t.Helper()
 	var order, out bytes.Buffer
-	if err := gob.NewEncoder(&order).Encode(victim{Request: req, KillAt: step}); err != nil {
+	if err := gob.NewEncoder(&order).Encode(victim{Request: req, KillAt: step, After: after}); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(os.Args[0])

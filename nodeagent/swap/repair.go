@@ -33,6 +33,9 @@ func (s *swap) repair(ctx context.Context) error {
 	if err := s.hold(); err != nil {
 		return err
 	}
+	if err := mount.Apart(); err != nil {
+		return err
+	}
 	if err := mount.Enter(s.container); err != nil {
 		return err
 	}
