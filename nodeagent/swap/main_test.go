@@ -3,7 +3,6 @@ package swap_test
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/gob"
 	"fmt"
 	"os"
@@ -26,53 +25,10 @@ var (
 	v    = map[string]runtime.Image{} // "v1", "v2", "v3"
 )
 
-// victimEnv makes the test program swap once and die on the way: kill -9 of an
-// agent needs a process of its own.
-const victimEnv = "HOTPATCH_TEST_VICTIM"
+// victim is the program that swaps once and is killed on the way.
+var victim string
 
-type victim struct {
-	Request swap.Request
-	// KillAt is a step or moment, "" the beginning; it dies that long After.
-	KillAt string
-	After  time.Duration
-}
-
-func TestMain(m *testing.M) {
-	if order := os.Getenv(victimEnv); order != "" {
-		die(order)
-	}
-	os.Exit(withNode(m))
-}
-
-func die(order string) {
-	var o victim
-	if err := gob.NewDecoder(base64.NewDecoder(base64.StdEncoding, strings.NewReader(order))).Decode(&o); err != nil {
-		panic(err)
-	}
-	o.Request.At = o.at
-	o.at("")
-	_, err := swap.Do(context.Background(), o.Request)
-	if o.After == 0 {
-		fmt.Println("still alive:", err)
-		os.Exit(1)
-	}
-	select {} // it ended sooner than it was to die
-}
-
-func (o *victim) at(moment string) {
-	switch {
-	case moment != o.KillAt:
-	case o.After > 0:
-		go func() {
-			for began := time.Now(); time.Since(began) < o.After; {
-			}
-			syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		}()
-	case moment != "":
-		syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {}
-	}
-}
+func TestMain(m *testing.M) { os.Exit(withNode(m)) }
 
 func withNode(m *testing.M) int {
 	var err error
@@ -90,6 +46,11 @@ func withNode(m *testing.M) int {
 		return 1
 	}
 	defer rt.Close()
+	victim = filepath.Join(node.Dir, "victim")
+	if out, err := exec.Command("go", "build", "-o", victim, "./testdata/victim").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build the victim: %v: %s\n", err, out)
+		return 1
+	}
 	waiter, err := compile("waiter.c", "-mavx", "-mno-red-zone", "-pthread")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -154,19 +115,23 @@ func do(t testing.TB, req swap.Request) swap.Result {
 	return result
 }
 
-// kill swaps in another process that dies at a step, or after it.
-func kill(t testing.TB, req swap.Request, step string, after time.Duration) {
+// kill swaps in another process that dies at a step or moment ("": the
+// beginning), or after it.
+func kill(t testing.TB, req swap.Request, moment string, after time.Duration) {
 	t.Helper()
 	var order, out bytes.Buffer
-	if err := gob.NewEncoder(&order).Encode(victim{Request: req, KillAt: step, After: after}); err != nil {
+	if err := gob.NewEncoder(&order).Encode(struct {
+		Request swap.Request
+		KillAt  string
+		After   time.Duration
+	}{req, moment, after}); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), victimEnv+"="+base64.StdEncoding.EncodeToString(order.Bytes()))
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd := exec.Command(victim)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = &order, &out, &out
 	err := cmd.Run()
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
-		t.Fatalf("not killed at %s: %v %s", step, err, out.String())
+		t.Fatalf("not killed at %s: %v %s", moment, err, out.String())
 	}
 }
 
