@@ -106,8 +106,11 @@ type ObservedContainer struct {
 	State State  `json:"state"`
 	// OldProcesses still execute a binary of an earlier root.
 	OldProcesses int `json:"oldProcesses,omitempty"`
-	// StaleDirs counts processes whose working directory is on an earlier root.
+	// StaleDirs counts processes whose working directory, or own root, is on an
+	// earlier root.
 	StaleDirs int `json:"staleDirs,omitempty"`
+	// Stale names them, with the reason of each. It is text, to be compared.
+	Stale string `json:"stale,omitempty"`
 	// Time the state was entered, to the second.
 	Time    time.Time `json:"time"`
 	Message string    `json:"message,omitempty"`

@@ -52,6 +52,8 @@ type Agent struct {
 	// swaps has a place for each swap that may run now. More than the node has
 	// processors would only have processes wait stopped.
 	swaps chan struct{}
+	// stragglers are the processes that swaps have left behind.
+	stragglers stragglers
 }
 
 // New connects to the node's containerd.

@@ -61,7 +61,7 @@ func (a *Agent) attempt(ctx context.Context, c *container, pod *corev1.Pod) (api
 		return observed, err
 	}
 	observed.ContainerID = "containerd://" + c.rt.ID
-	bringErr := a.move(ctx, c)
+	bringErr := errors.Join(a.repair(ctx, c), a.move(ctx, c))
 	if err := a.look(ctx, c); err != nil {
 		return observed, errors.Join(bringErr, err)
 	}
@@ -69,7 +69,7 @@ func (a *Agent) attempt(ctx context.Context, c *container, pod *corev1.Pod) (api
 	if c.is.OnOwn {
 		observed.Image = ownImage(pod, want, c.is)
 	}
-	observed.OldProcesses, observed.StaleDirs = c.view.OldProcesses, c.view.StaleDirs
+	observed.OldProcesses, observed.StaleDirs, observed.Stale = c.view.OldProcesses, c.view.StaleDirs, a.stragglers.say(c.rt.ID, c.view)
 	// Also after a failure: each try makes a root. Whoever else is busy has made
 	// one that is not mounted yet.
 	c.prunable = !errors.Is(bringErr, swap.ErrBusy)
@@ -205,10 +205,11 @@ func (a *Agent) swap(ctx context.Context, c *container, do move, target *process
 	result, err := swapPatiently(ctx, swap.Request{
 		PID: c.rt.PID, Root: source, Destinations: c.rt.Destinations,
 		Carry: slices.Concat(defaultCarry, c.want.Carry), Signal: signalOf(c.want), Target: target,
-		StageDir: a.options.StageDir, CgroupDir: a.options.CgroupDir, StopLimit: stopLimit, At: a.options.At,
+		StageDir: a.options.StageDir, CgroupDir: a.options.CgroupDir, StopLimit: stopLimit, KnownFilters: c.rt.KnownFilters, At: a.options.At,
 	})
 	<-a.swaps
 	a.metrics.swapped(do, result, err)
+	a.stragglers.swapped(ctx, c, result)
 	log := logging.From(ctx).WithField("container", c.want.Name).WithField("pid", c.rt.PID)
 	if err != nil {
 		log.WithError(err).Warnf("%s to %s failed after %s", do, imageName(c), result.Total.Round(time.Microsecond))
