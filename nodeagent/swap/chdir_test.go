@@ -8,7 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"hotpatch.dev/hotpatch/nodeagent/runtime"
 	"hotpatch.dev/hotpatch/nodeagent/runtime/runtimetest"
+	"hotpatch.dev/hotpatch/nodeagent/swap"
 )
 
 func TestAWorkingDirectoryBelowTheRootMovesAlong(t *testing.T) {
@@ -127,5 +129,94 @@ func TestASpinningThreadMoves(t *testing.T) {
 		want := []string{"v2", "v3", "v1"}[i%3]
 		do(t, request(t, c, v[want]))
 		awaitAll(t, c, want)
+	}
+}
+
+// The directory may be gone from the new image, or deleted before.
+func TestADirectoryThatIsGoneIsLeftForTheNearest(t *testing.T) {
+	less, err := load("less", runtimetest.Image{Files: map[string]string{"version": "less", "sub/version": "above"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref})
+	conn := c.Dial(t)
+	for _, step := range []struct {
+		image runtime.Image
+		at    string
+	}{{v["v2"], "/sub/dir"}, {less, "/sub"}, {v["v3"], "/sub"}} {
+		if step.image == v["v2"] {
+			conn.Must(t, "chdir /sub/dir")
+		}
+		result := do(t, request(t, c, step.image))
+		if got := conn.Must(t, "cwd"); got != step.at || result.Moved != 1 {
+			t.Errorf("on %s it is in %s, not %s; %d moved: %v", step.image.Ref, got, step.at, result.Moved, result.Stragglers)
+		}
+	}
+	conn.Must(t, "mkdir /sub/short")
+	conn.Must(t, "chdir /sub/short")
+	conn.Must(t, "rmdir /sub/short")
+	do(t, request(t, c, v["v2"]))
+	if got := conn.Must(t, "cwd"); got != "/sub" {
+		t.Errorf("it was in a directory that is deleted, and is in %s", got)
+	}
+}
+
+// Mounts come along as copies; who is on one must go to its copy, or is on a
+// mount that is nowhere.
+func TestAWorkingDirectoryOnAMountMovesAlong(t *testing.T) {
+	c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref, Mounts: dirBinds(t)})
+	bare, err := load("bare", runtimetest.Image{Files: map[string]string{"version": "bare"}}) // no symlink /var/run
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := c.Dial(t)
+	conn.Must(t, "mkdir /tmp/work")
+	for _, place := range []struct{ goes, is, onBare string }{
+		{"/share", "/share", "/share"}, {"/config", "/config", "/config"}, {"/config/inner", "/config/inner", "/config/inner"},
+		{"/var/run/secrets", "/run/secrets", "/var/run/secrets"}, {"/dev/shm", "/dev/shm", "/dev/shm"}, {"/tmp/work", "/tmp/work", "/tmp/work"},
+		{"/proc/tty/driver", "/proc", "/proc"}, // where the new tree was parked
+	} {
+		conn.Must(t, "chdir "+place.goes)
+		for image, want := range map[runtime.Image]string{v["v2"]: place.is, bare: place.onBare} {
+			req := request(t, c, image)
+			req.Carry = []string{"/tmp"}
+			result := do(t, req)
+			if got := conn.Must(t, "cwd"); got != want || len(result.Stragglers) > 0 || result.Moved != 1 {
+				t.Errorf("in %s it is in %s, not %s; %d moved: %v", place.goes, got, want, result.Moved, result.Stragglers)
+			}
+			if left := look(t, c).Stragglers; len(left) > 0 {
+				t.Errorf("in %s: left behind: %v", place.goes, left)
+			}
+		}
+	}
+}
+
+// After a kill, and once the old root is no longer attached, too: then the kernel
+// shows paths on a mount from its own root on.
+func TestWhatAKilledSwapLeftIsPutRight(t *testing.T) {
+	c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref, Mounts: dirBinds(t)})
+	conn := c.Dial(t)
+	for i, place := range []string{"/sub/dir", "/config/inner", "/run/secrets"} {
+		for _, moment := range []string{"pivot", "chdir/written", "release"} {
+			conn.Must(t, "chdir "+place)
+			kill(t, request(t, c, v[[]string{"v2", "v3"}[i%2]]), moment, 0)
+			if moment != "release" && len(look(t, c).Stragglers) != 1 {
+				t.Errorf("killed at %s in %s, it is not seen that it stayed: %+v", moment, place, look(t, c))
+			}
+			if !look(t, c).Parked {
+				t.Errorf("killed at %s, nothing is seen to be parked", moment)
+			}
+			for range 2 { // the second finds nothing to do, and stops nobody
+				if _, err := swap.Repair(t.Context(), patient(t, c, "v1")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := conn.Must(t, "cwd"); got != place {
+				t.Errorf("killed at %s in %s, put right, it is in %s", moment, place, got)
+			}
+			if left := look(t, c); len(left.Stragglers) > 0 || left.Parked {
+				t.Errorf("killed at %s in %s, left is %+v", moment, place, left)
+			}
+		}
 	}
 }

@@ -25,20 +25,31 @@ func examine(th *thread) (readiness, string) {
 	if err := unix.PtraceGetRegs(th.id, &regs); err != nil {
 		return unusable, "it has ended"
 	}
+	ready, why := readinessOf(regs)
+	switch {
+	case why != "":
+	case dispatchesCalls(th.id):
+		why = "it handles its system calls itself"
+	case ready == running && inSequence(th.id):
+		why = "it was in a sequence that must not be interrupted"
+	}
+	if why != "" {
+		return unusable, why
+	}
+	return ready, ""
+}
+
+func readinessOf(regs unix.PtraceRegs) (readiness, string) {
 	call := int64(regs.Orig_rax)
 	switch {
 	case regs.Cs == code32:
 		return unusable, "it is a 32-bit program"
 	case call >= 0 && call&callX32 != 0:
 		return unusable, "it is an x32 program"
-	case dispatchesCalls(th.id):
-		return unusable, "it handles its system calls itself"
 	case call >= 0 && int64(regs.Rax) == restartWithBlock:
 		return inTimed, ""
 	case call >= 0:
 		return inCall, ""
-	case inSequence(th.id):
-		return unusable, "it was in a sequence that must not be interrupted"
 	}
 	return running, ""
 }
@@ -215,29 +226,39 @@ func (g *guest) setMask(mask uint64) error {
 	return nil
 }
 
-// run lets the thread run to the beginning or the end of a call. What else stops
-// it (SIGSTOP, SIGKILL) comes first.
+// run lets the thread run to the beginning or the end of a call. A process that
+// someone has stopped stops once more before it does.
 func (g *guest) run() error {
-	g.atCall = false
-	if err := unix.PtraceSyscall(g.id, 0); err != nil {
-		return fmt.Errorf("let it run: %w", err)
+	const stops = 3
+	for range stops {
+		g.atCall = false
+		if err := unix.PtraceSyscall(g.id, 0); err != nil {
+			return fmt.Errorf("let it run: %w", err)
+		}
+		why, err := g.await()
+		switch {
+		case err != nil || why == atCall:
+			return err
+		case isSignal(why): // SIGSTOP: all others wait
+			g.signal = why
+			return errors.New("a signal came in between")
+		}
 	}
+	return errors.New("it is being stopped")
+}
+
+func (g *guest) await() (why int, err error) {
 	for spins := 0; ; spins++ {
 		why, ended := heard(g.id)
 		switch {
 		case ended:
 			g.gone, g.lost = true, true
-			return errors.New("it has ended")
-		case why == atCall:
-			return nil
+			return 0, errors.New("it has ended")
 		case why != 0:
-			if isSignal(why) {
-				g.signal = why
-			}
-			return errors.New("a signal came in between")
+			return why, nil
 		case time.Now().After(g.m.end):
 			g.stopped, g.lost = false, true // it goes its way back alone
-			return errors.New("the call does not return")
+			return 0, errors.New("the call does not return")
 		case spins > 20:
 			time.Sleep(20 * time.Microsecond)
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/gob"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,14 +52,15 @@ func withNode(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "build the victim: %v: %s\n", err, out)
 		return 1
 	}
-	waiter, err := compile("waiter.c", "-mavx", "-mno-red-zone", "-pthread")
+	programs, err := compileAll()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	for _, name := range []string{"v1", "v2", "v3"} {
-		if v[name], err = load(name, runtimetest.Image{Files: map[string]string{
-			"waiter": waiter, "version": name, "only-" + name: name, "sub/dir/version": name, "run/": "", "tmp/": "", "var/run": "→ /run"}}); err != nil {
+		files := map[string]string{"version": name, "only-" + name: name, "sub/dir/version": name, "run/": "", "tmp/": "", "var/run": "→ /run"}
+		maps.Copy(files, programs)
+		if v[name], err = load(name, runtimetest.Image{Files: files}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -66,15 +68,25 @@ func withNode(m *testing.M) int {
 	return m.Run()
 }
 
-// compile makes a program of testdata that needs nothing of an image.
-func compile(source string, flags ...string) (string, error) {
-	out := filepath.Join(node.Dir, source+".out")
-	args := append([]string{"-O1", "-Wall", "-Werror", "-static", "-o", out, "testdata/" + source}, flags...)
-	if said, err := exec.Command("gcc", args...).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("compile %s: %w: %s", source, err, said)
+// compileAll makes the programs that test containers run beside their first one.
+func compileAll() (map[string]string, error) {
+	programs := map[string]string{}
+	for name, flags := range map[string][]string{
+		"waiter": {"-mavx", "-mno-red-zone", "-pthread"},
+		"odd":    {"-pthread"},
+	} {
+		out := filepath.Join(node.Dir, name+".out")
+		args := append([]string{"-O1", "-Wall", "-Werror", "-static", "-o", out, "testdata/" + name + ".c"}, flags...)
+		if said, err := exec.Command("gcc", args...).CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("compile %s: %w: %s", name, err, said)
+		}
+		program, err := os.ReadFile(out)
+		if err != nil {
+			return nil, err
+		}
+		programs[name] = string(program)
 	}
-	program, err := os.ReadFile(out)
-	return string(program), err
+	return programs, nil
 }
 
 func load(name string, image runtimetest.Image) (runtime.Image, error) {

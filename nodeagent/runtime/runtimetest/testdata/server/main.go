@@ -157,6 +157,12 @@ func answer(args []string) (string, error) {
 		return "ok", err
 	case "chdir":
 		return "ok", os.Chdir(args[1])
+	case "cwd": // as the kernel has it
+		return syscall.Getwd()
+	case "mkdir":
+		return "ok", os.MkdirAll(args[1], 0o755)
+	case "rmdir":
+		return "ok", os.Remove(args[1])
 	case "chown":
 		return "ok", os.Chown(args[1], 1234, 1234)
 	case "hangups":
