@@ -92,8 +92,9 @@ func (m *mover) move(pid int) {
 				why = cannot
 			}
 		}
+		threads = m.stale(threads)
 	}
-	if len(m.stale(threads)) > 0 {
+	if len(threads) > 0 {
 		m.result.Stragglers = append(m.result.Stragglers, newStraggler(m.proc, pid, why))
 	}
 }

@@ -199,7 +199,7 @@ func TestWhatAKilledSwapLeftIsPutRight(t *testing.T) {
 	for i, place := range []string{"/sub/dir", "/config/inner", "/run/secrets"} {
 		for _, moment := range []string{"pivot", "chdir/written", "release"} {
 			conn.Must(t, "chdir "+place)
-			kill(t, request(t, c, v[[]string{"v2", "v3"}[i%2]]), moment, 0)
+			kill(t, request(t, c, v[[]string{"v2", "v3"}[i%2]]), moment, 0, 0)
 			if moment != "release" && len(look(t, c).Stragglers) != 1 {
 				t.Errorf("killed at %s in %s, it is not seen that it stayed: %+v", moment, place, look(t, c))
 			}

@@ -25,7 +25,9 @@ type roots struct {
 func newRoots(t *testing.T, c *runtimetest.Container) *roots {
 	r := &roots{c: c, ready: map[string]swap.Request{}}
 	for name, image := range v {
-		r.ready[name] = request(t, c, image)
+		req := request(t, c, image)
+		req.StopLimit = 10 * time.Second // a busy machine is none of this test's business
+		r.ready[name] = req
 	}
 	// Beside the snapshots: the directory of a test may itself be an overlay.
 	var err error
@@ -65,17 +67,22 @@ func TestKilledAtAnyMomentNobodyNotices(t *testing.T) {
 				t.Parallel()
 				k := newKiller(t, uint64(worker))
 				for range uniform / 2 {
-					k.kill(t, "", k.between(k.typical.Total))
+					k.kill(t, "", k.between(2*k.typical.Total), 0) // a new process is slower
 				}
 				for range stopped / 2 {
-					k.kill(t, "park", k.between(2*k.typical.StopTime))
+					k.kill(t, "park", k.between(2*k.typical.StopTime), 0)
 				}
 				for range each / 2 {
 					for _, moment := range append(swap.Moments, swap.Steps...) {
-						k.kill(t, moment, 0)
+						skip := 0
+						if strings.HasPrefix(moment, "chdir/") { // of one of the threads
+							skip = k.IntN(10)
+						}
+						k.kill(t, moment, 0, skip)
 					}
 				}
-				t.Logf("%d kills, %d before the pivot; %d directories put right by a look, %d by the next swap", k.kills, k.early, k.repaired, k.swapped)
+				t.Logf("%d kills, %d of them before the pivot and %d too late; %d directories put right by a look, %d by the next swap",
+					k.kills, k.early, k.late, k.repaired, k.swapped)
 			})
 		}
 	})
@@ -84,10 +91,10 @@ func TestKilledAtAnyMomentNobodyNotices(t *testing.T) {
 type killer struct {
 	*roots
 	*rand.Rand
-	conn                            *runtimetest.Conn
-	version                         string
-	typical                         swap.Result
-	kills, early, repaired, swapped int
+	conn                                  *runtimetest.Conn
+	version                               string
+	typical                               swap.Result
+	kills, early, late, repaired, swapped int
 }
 
 func newKiller(t *testing.T, seed uint64) *killer {
@@ -95,8 +102,13 @@ func newKiller(t *testing.T, seed uint64) *killer {
 	k := &killer{roots: newRoots(t, c), Rand: rand.New(rand.NewPCG(7, seed)), conn: c.Dial(t), version: "v1"}
 	k.conn.Must(t, "chdir /sub/dir")
 	waits(t, c, "/sub/dir")
-	k.typical = do(t, k.request(t, "v2"))
-	k.version = "v2"
+	for range 5 { // the shortest says most of how long a swap takes
+		k.version = k.other()
+		result := do(t, k.request(t, k.version))
+		if k.typical.Total == 0 || result.Total < k.typical.Total {
+			k.typical = result
+		}
+	}
 	return k
 }
 
@@ -105,12 +117,14 @@ func (k *killer) between(longest time.Duration) time.Duration {
 }
 
 // kill kills one swap, looks, and mends it one way or the other.
-func (k *killer) kill(t *testing.T, moment string, after time.Duration) {
+func (k *killer) kill(t *testing.T, moment string, after time.Duration, skip int) {
 	t.Helper()
 	to := k.other()
-	kill(t, k.request(t, to), moment, after)
+	if finished := kill(t, k.request(t, to), moment, after, skip); finished {
+		k.late++
+	}
 	k.kills++
-	what := fmt.Sprintf("kill %d, %s after %q", k.kills, after, moment)
+	what := fmt.Sprintf("kill %d, %s after %q (%d)", k.kills, after, moment, skip)
 	is := k.look(t, what)
 	if is == k.version {
 		k.early++

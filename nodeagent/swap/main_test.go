@@ -128,15 +128,17 @@ func do(t testing.TB, req swap.Request) swap.Result {
 }
 
 // kill swaps in another process that dies at a step or moment ("": the
-// beginning), or after it.
-func kill(t testing.TB, req swap.Request, moment string, after time.Duration) {
+// beginning), or that long after; the first ones of a moment are let pass. It
+// tells whether the swap had ended by then.
+func kill(t testing.TB, req swap.Request, moment string, after time.Duration, skip int) (finished bool) {
 	t.Helper()
 	var order, out bytes.Buffer
 	if err := gob.NewEncoder(&order).Encode(struct {
 		Request swap.Request
 		KillAt  string
 		After   time.Duration
-	}{req, moment, after}); err != nil {
+		Skip    int
+	}{req, moment, after, skip}); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(victim)
@@ -145,6 +147,7 @@ func kill(t testing.TB, req swap.Request, moment string, after time.Duration) {
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
 		t.Fatalf("not killed at %s: %v %s", moment, err, out.String())
 	}
+	return strings.Contains(out.String(), "finished")
 }
 
 // views asks what the first process sees, and what a command executed in the

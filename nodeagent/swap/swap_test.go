@@ -70,7 +70,7 @@ func TestKilledAtAnyStepIsWhollyOldOrNew(t *testing.T) {
 	for i, step := range swap.Steps {
 		from, to := "v1", "v2"
 		req := request(t, c, v[to])
-		kill(t, req, step, 0)
+		kill(t, req, step, 0, 0)
 		committed = committed || step == "pivot"
 		want := from
 		if committed {

@@ -19,6 +19,7 @@ type order struct {
 	// KillAt is a step or moment, "" the beginning; it dies that long After.
 	KillAt string
 	After  time.Duration
+	Skip   int // moments of that name
 }
 
 func main() {
@@ -33,12 +34,15 @@ func main() {
 		fmt.Println("still alive:", err)
 		os.Exit(1)
 	}
-	select {} // it ended sooner than it was to die
+	fmt.Println("finished", err) // sooner than it was to die
+	select {}
 }
 
 func (o *order) at(moment string) {
 	switch {
 	case moment != o.KillAt:
+	case o.Skip > 0:
+		o.Skip--
 	case o.After > 0:
 		go func() {
 			for began := time.Now(); time.Since(began) < o.After; {
