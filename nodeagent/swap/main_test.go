@@ -106,7 +106,7 @@ func request(t testing.TB, c *runtimetest.Container, image runtime.Image) swap.R
 		t.Fatal(err)
 	}
 	return swap.Request{PID: c.PID, Root: swap.Source{Filesystem: &root.Filesystem}, Destinations: loaded.Destinations,
-		StageDir: t.TempDir(), CgroupDir: "/sys/fs/cgroup", StopLimit: 250 * time.Millisecond}
+		StageDir: t.TempDir(), CgroupDir: "/sys/fs/cgroup", StopLimit: 250 * time.Millisecond, KnownFilters: loaded.KnownFilters}
 }
 
 func inspect(t testing.TB, c *runtimetest.Container) runtime.Container {

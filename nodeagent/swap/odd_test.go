@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
@@ -102,6 +101,31 @@ func field(t *testing.T, pid int, name string) string {
 	return strings.TrimSpace(line)
 }
 
+// The runtime's default filter is known to let it pass; a second one is not.
+func TestWhoHasTheRuntimesFilterMoves(t *testing.T) {
+	c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref, Filtered: true, Capable: true}) // to unshare
+	waits(t, c, "/sub/dir")
+	req := patient(t, c, "v2")
+	if req.KnownFilters != 1 {
+		t.Fatalf("%d filters are known", req.KnownFilters)
+	}
+	req.KnownFilters = 0
+	if result := do(t, req); result.Moved != 0 || len(result.Stragglers) != 1 {
+		t.Errorf("%d moved, as if the filter was none", result.Moved)
+	}
+	for i, want := range []string{"v3", "v1", "v2"} {
+		kill(t, patient(t, c, want), swap.Moments[i], 0, 0)
+		repair(t, patient(t, c, want))
+		awaitAll(t, c, want)
+	}
+	pid := odd(t, c, "filter", "/sub/dir")
+	result := do(t, patient(t, c, "v3"))
+	if len(result.Stragglers) != 1 || result.Stragglers[0].PID != pid {
+		t.Errorf("left behind: %v", result.Stragglers)
+	}
+	awaitAll(t, c, "v3")
+}
+
 func TestAThreadWhoseFirstHasEndedMoves(t *testing.T) {
 	c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref})
 	pid := odd(t, c, "headless", "/sub/dir")
@@ -129,7 +153,7 @@ func TestWhoCannotMoveIsNamed(t *testing.T) {
 	} {
 		t.Run(how, func(t *testing.T) {
 			box := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref, Mounts: []specs.Mount{secret},
-				Options: []oci.SpecOpts{oci.WithAddedCapabilities([]string{"CAP_SYS_ADMIN"})}})
+				Capable: true})
 			pid := odd(t, box, how, c.directory)
 			result := do(t, patient(t, box, "v2"))
 			want := fmt.Sprintf("odd (%s) %s", strings.Fields(field(t, pid, "NSpid"))[1], c.why)
