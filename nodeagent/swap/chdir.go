@@ -78,25 +78,58 @@ func (m *mover) move(pid int) {
 	if len(threads) == 0 || m.isStraggler(pid) {
 		return
 	}
-	why := ""
-	for ready := inCall; ready < unusable; ready++ {
-		for _, th := range threads {
-			if !m.isStale(th) { // moved with another one
-				continue
-			}
-			can, cannot := m.canMove(th)
-			if can == ready {
-				cannot = m.moveThread(th)
-			}
-			if cannot != "" {
-				why = cannot
-			}
+	var last refused
+	for ready := inCall; ready < unusable && len(threads) > 0; ready++ {
+		if no := m.moveThose(threads, ready); no.thread != nil {
+			last = no
 		}
 		threads = m.stale(threads)
 	}
 	if len(threads) > 0 {
-		m.result.Stragglers = append(m.result.Stragglers, newStraggler(m.proc, pid, why))
+		m.result.Stragglers = append(m.result.Stragglers, newStraggler(m.proc, pid, m.say(last)))
 	}
+}
+
+// refused is a thread that could not be moved, and why.
+type refused struct {
+	thread *thread
+	apart  string // it lives in a root of its own
+	why    string
+}
+
+// moveThose moves those threads that are ready in one way. Most share one
+// directory: where so many in a row do not help, another thousand will not.
+func (m *mover) moveThose(threads []*thread, ready readiness) (last refused) {
+	const vain = 32
+	for row, i := 0, 0; i < len(threads) && row < vain; i++ {
+		if !m.isStale(threads[i]) { // moved with another one
+			continue
+		}
+		can, no := m.canMove(threads[i])
+		if can == ready {
+			no.why = m.moveThread(threads[i])
+		}
+		row++
+		if can == ready && no.why == "" {
+			row = 0
+		}
+		if no.apart != "" || no.why != "" {
+			last = no
+			last.thread = threads[i]
+		}
+	}
+	return last
+}
+
+// say is why a process stayed, as the end of a sentence.
+func (m *mover) say(no refused) string {
+	switch {
+	case no.apart != "":
+		return no.apart
+	case no.thread == nil:
+		return "has its working directory on an earlier root"
+	}
+	return fmt.Sprintf("has its working directory %s on an earlier root: %s", shorten(m.target(no.thread)), no.why)
 }
 
 func (m *mover) stale(threads []*thread) []*thread {
@@ -115,46 +148,36 @@ func isStale(proc *os.File, table []mount.Entry, task string) bool {
 }
 
 // canMove tells whether a thread can be asked, or why not.
-func (m *mover) canMove(th *thread) (readiness, string) {
-	why := apart(m.proc, m.PID, th.task())
+func (m *mover) canMove(th *thread) (ready readiness, no refused) {
+	no.apart = apart(m.proc, m.PID, th.task())
 	switch {
-	case why != "":
+	case no.apart != "":
+		return unusable, no
 	case !th.stopped:
-		why = m.elsewhere(th, "it waits where it cannot be disturbed")
+		no.why = "it waits where it cannot be disturbed"
 	case th.signal != 0:
-		why = m.elsewhere(th, "a signal is on its way to it")
+		no.why = "a signal is on its way to it"
 	case time.Now().After(m.end):
-		why = m.elsewhere(th, "there was no time left")
+		no.why = "there was no time left"
 	default:
-		if why = refusal(m.proc, th.task(), m.KnownFilters); why != "" {
-			why = m.elsewhere(th, why)
-		}
+		no.why = refusal(m.proc, th.task(), m.KnownFilters)
 	}
-	if why != "" {
-		return unusable, why
+	if no.why != "" {
+		return unusable, no
 	}
-	ready, why := examine(th)
-	if why != "" {
-		why = m.elsewhere(th, why)
-	}
-	return ready, why
-}
-
-// elsewhere is why a directory stayed, as the end of a sentence.
-func (m *mover) elsewhere(th *thread, why string) string {
-	return fmt.Sprintf("has its working directory %s on an earlier root: %s", shorten(m.target(th)), why)
+	ready, no.why = examine(th)
+	return ready, no
 }
 
 // moveThread returns why it did not work.
 func (m *mover) moveThread(th *thread) string {
-	to := m.target(th)
 	g, err := m.enter(th)
 	if err != nil {
-		return m.elsewhere(th, err.Error())
+		return err.Error()
 	}
-	err = g.chdirNear(to)
+	err = g.chdirNear(m.target(th))
 	if err := errors.Join(err, g.leave()); err != nil {
-		return m.elsewhere(th, err.Error())
+		return err.Error()
 	}
 	m.result.Moved++
 	return ""

@@ -113,7 +113,7 @@ func TestEveryKindOfThreadMovesAndNoticesNothing(t *testing.T) {
 	awaitAll(t, c, "v1")
 	for i := range 12 {
 		want := []string{"v2", "v3", "v1"}[i%3]
-		result := do(t, request(t, c, v[want]))
+		result := do(t, patient(t, c, want))
 		t.Logf("%d moved, %d threads stopped for %s", result.Moved, result.Stopped, result.StopTime)
 		awaitAll(t, c, want)
 		if len(result.Stragglers) != 0 || result.Moved != len(table(t, c)) {
@@ -127,7 +127,7 @@ func TestASpinningThreadMoves(t *testing.T) {
 	waits(t, c, "/sub/dir", "spin")
 	for i := range 6 {
 		want := []string{"v2", "v3", "v1"}[i%3]
-		do(t, request(t, c, v[want]))
+		do(t, patient(t, c, want))
 		awaitAll(t, c, want)
 	}
 }

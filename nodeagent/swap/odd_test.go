@@ -1,6 +1,7 @@
 package swap_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -124,6 +125,22 @@ func TestWhoHasTheRuntimesFilterMoves(t *testing.T) {
 		t.Errorf("left behind: %v", result.Stragglers)
 	}
 	awaitAll(t, c, "v3")
+}
+
+func TestAStopThatTakesTooLongChangesNothing(t *testing.T) {
+	c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref})
+	pid := odd(t, c, "threads", "/sub/dir", "1000")
+	req := request(t, c, v["v2"])
+	req.StopLimit = time.Microsecond
+	if _, err := swap.Do(t.Context(), req); !errors.Is(err, swap.ErrNotStopped) || !strings.Contains(err.Error(), "nothing was changed") {
+		t.Errorf("got %v", err)
+	}
+	if got := views(t, c); got != "v1" || at(t, fmt.Sprint(pid)) != "v1" {
+		t.Errorf("the container is on %s, its process at %s", got, at(t, fmt.Sprint(pid)))
+	}
+	if by := field(t, pid, "TracerPid"); by != "0" {
+		t.Errorf("it is still held, by %s", by)
+	}
 }
 
 func TestAThreadWhoseFirstHasEndedMoves(t *testing.T) {
