@@ -260,7 +260,7 @@ func (g *guest) await() (why int, err error) {
 			g.stopped, g.lost = false, true // it goes its way back alone
 			return 0, errors.New("the call does not return")
 		case spins > 20:
-			time.Sleep(20 * time.Microsecond)
+			nap()
 		}
 	}
 }

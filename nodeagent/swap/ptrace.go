@@ -145,10 +145,14 @@ func (t *tracer) await(th *thread, end time.Time) error {
 			return fmt.Errorf("%w: thread %d is in state %c", ErrNotStopped, th.id, t.state(th.id))
 		}
 		if spins > 20 {
-			time.Sleep(20 * time.Microsecond)
+			nap()
 		}
 	}
 }
+
+// nap lets others run for a moment. Not time.Sleep: on a busy node it takes long
+// until a goroutine that holds its thread has that again, and all wait for us.
+func nap() { unix.Nanosleep(&unix.Timespec{Nsec: 20_000}, nil) }
 
 // heard tells why a thread has stopped, 0 if it has not, or that it ended. A stop
 // is left to be told again: the kernel would take it for dealt with, and if we
