@@ -183,6 +183,7 @@ static void on_signal(int n) {
 	(void)n;
 	if (!open_mask)
 		_exit(77);
+	suspended = 0; // the next signal waits until its thread does
 	caught++;
 }
 
@@ -201,7 +202,6 @@ static void suspend(struct seen *s) {
 	open_mask = 0;
 	check_mask(s);
 	expect(s, "signals caught", caught, sent);
-	suspended = 0;
 }
 
 static void ppoll_masked(struct seen *s) {
