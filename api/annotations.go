@@ -110,7 +110,8 @@ type ObservedContainer struct {
 	State State  `json:"state"`
 	// OldProcesses still execute a binary of an earlier root.
 	OldProcesses int `json:"oldProcesses,omitempty"`
-	// StaleDirs counts processes whose working directory is on an earlier root.
+	// StaleDirs counts processes whose working directory, or own root, is on an
+	// earlier root.
 	StaleDirs int `json:"staleDirs,omitempty"`
 	// Ignored names what of the image's configuration the running container does
 	// not take: it keeps what its own image gave it.
@@ -118,6 +119,8 @@ type ObservedContainer struct {
 	// InVain counts patches in a row, to this revision, that came to nothing: the
 	// container ended soon after, or did not become the new program.
 	InVain int `json:"inVain,omitempty"`
+	// Stale names them, with the reason of each. It is text, to be compared.
+	Stale string `json:"stale,omitempty"`
 	// Time the state was entered, to the second.
 	Time    time.Time `json:"time"`
 	Message string    `json:"message,omitempty"`

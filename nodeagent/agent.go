@@ -22,9 +22,11 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/internal/logging"
+	"hotpatch.dev/hotpatch/nodeagent/credentials"
 	"hotpatch.dev/hotpatch/nodeagent/runtime"
 	"hotpatch.dev/hotpatch/nodeagent/swap/layer"
 )
@@ -63,6 +65,8 @@ type Agent struct {
 	// swaps has a place for each swap that may run now. More than the node has
 	// processors would only have processes wait stopped.
 	swaps chan struct{}
+	// stragglers are the processes that swaps have left behind.
+	stragglers stragglers
 }
 
 // New connects to the node's containerd.
@@ -82,6 +86,10 @@ func New(options Options, kube kubernetes.Interface) (*Agent, error) {
 	a.queue = workqueue.NewTypedRateLimitingQueue(
 		workqueue.NewTypedItemExponentialFailureRateLimiter[string](200*time.Millisecond, time.Minute))
 	return a, nil
+}
+
+func (a *Agent) credentials(ctx context.Context, pod *corev1.Pod, image string) (*cri.AuthConfig, error) {
+	return credentials.Of(ctx, a.kube, pod, image)
 }
 
 // Run works until ctx ends. What is being swapped then is finished first.

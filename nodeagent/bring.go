@@ -53,7 +53,7 @@ func (a *Agent) attempt(ctx context.Context, c *container, pod *corev1.Pod) (api
 	}
 	observed.ContainerID = "containerd://" + c.rt.ID
 	c.inVain = endedSoon(c.was, observed.ContainerID, time.Now())
-	bringErr := a.move(ctx, c)
+	bringErr := errors.Join(a.repair(ctx, c), a.move(ctx, c))
 	if errors.Is(bringErr, errOldProgram) {
 		c.inVain++
 	}
@@ -67,7 +67,7 @@ func (a *Agent) attempt(ctx context.Context, c *container, pod *corev1.Pod) (api
 	} else if c.is.Image == c.want.Image {
 		observed.Ignored = c.ignored
 	}
-	observed.OldProcesses, observed.StaleDirs = c.view.OldProcesses, c.view.StaleDirs
+	observed.OldProcesses, observed.StaleDirs, observed.Stale = c.view.OldProcesses, c.view.StaleDirs, a.stragglers.say(c.rt.ID, c.view)
 	// Also after a failure: each try makes a root. Whoever else is busy has made
 	// one that is not mounted yet.
 	c.prunable = !errors.Is(bringErr, swap.ErrBusy) && c.rt.Labels[reloadLabel] == ""

@@ -156,5 +156,6 @@ func (s *start) fillIn(ctx context.Context, r *swap.Request) error {
 		return context.Cause(ctx)
 	}
 	r.Root, r.Destinations, r.Programs = swap.Source{Filesystem: &s.root.Filesystem}, s.container.Destinations, s.container.Programs()
+	r.KnownFilters = s.container.KnownFilters
 	return s.err
 }

@@ -34,10 +34,11 @@ func (a *Agent) swapTo(ctx context.Context, c *container, do move, source swap.S
 	result, err := swapPatiently(ctx, swap.Request{
 		PID: c.rt.PID, Root: source, Destinations: c.rt.Destinations,
 		Carry: carried(c.want), Layer: a.carriedLayer(c.want, do), Signal: signalOf(c.want), Target: target,
-		StageDir: a.options.StageDir, CgroupDir: a.options.CgroupDir, StopLimit: stopLimit, At: a.options.At,
+		StageDir: a.options.StageDir, CgroupDir: a.options.CgroupDir, StopLimit: stopLimit, KnownFilters: c.rt.KnownFilters, At: a.options.At,
 	})
 	<-a.swaps
 	a.metrics.swapped(do, result, err)
+	a.stragglers.swapped(ctx, c, result)
 	log := logging.From(ctx).WithField("container", c.want.Name).WithField("pid", c.rt.PID)
 	if err != nil {
 		log.WithError(err).Warnf("%s to %s failed after %s", do, imageName(c, do), result.Total.Round(time.Microsecond))

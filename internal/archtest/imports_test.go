@@ -16,7 +16,7 @@ const module = "hotpatch.dev/hotpatch/"
 var owners = map[string][]string{
 	"github.com/go-git/":                      {"gitsource"},
 	"sigs.k8s.io/kustomize/api/":              {"reconciler/render"},
-	"github.com/google/go-containerregistry/": {"reconciler/registry", "test"},
+	"github.com/google/go-containerregistry/": {"reconciler/registry", "nodeagent/credentials", "test"},
 	"k8s.io/client-go/informers":              {"reconciler/kube", "nodeagent"},
 	"k8s.io/client-go/tools/leaderelection":   {"reconciler/kube"},
 	"github.com/containerd/":                  {"nodeagent/runtime"},

@@ -82,6 +82,12 @@ func Private() (namespace *os.File, err error) {
 	return os.Open(fmt.Sprintf("/proc/self/task/%d/ns/mnt", unix.Gettid()))
 }
 
+// Apart gives this thread a root and a working directory of its own, without
+// which it cannot Enter another namespace.
+func Apart() error {
+	return failed("unshare", "root and working directory", unix.Unshare(unix.CLONE_FS))
+}
+
 // Enter moves this thread into a mount namespace.
 func Enter(namespace *os.File) error {
 	return failed("setns", namespace.Name(), unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNS))

@@ -132,6 +132,47 @@ func TestRestrict(t *testing.T) {
 	}
 }
 
+func TestPlacesAreTheSameOnEveryMount(t *testing.T) {
+	dir, copied := t.TempDir(), t.TempDir()
+	err := Thread(func() error {
+		if err := mountPrivately(dir); err != nil {
+			return err
+		}
+		tree, err := Clone(unix.AT_FDCWD, dir, false)
+		if err != nil {
+			return err
+		}
+		defer tree.Close()
+		if err := Attach(tree, copied); err != nil {
+			return err
+		}
+		a, err := PlaceOf(unix.AT_FDCWD, dir+"/inside")
+		b, err2 := PlaceOf(unix.AT_FDCWD, copied+"/inside")
+		if err := errors.Join(err, err2); err != nil {
+			return err
+		}
+		if a.File != b.File || a.Mount == b.Mount || a.Deleted {
+			return fmt.Errorf("the same file on two mounts is %+v and %+v", a, b)
+		}
+		open, err := os.Open(dir + "/inside")
+		if err != nil {
+			return err
+		}
+		defer open.Close()
+		if err := os.Remove(open.Name()); err != nil {
+			return err
+		}
+		gone, err := PlaceOf(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", open.Fd()))
+		if err == nil && (!gone.Deleted || gone.File != a.File) {
+			err = fmt.Errorf("a deleted file is %+v", gone)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func TestErrorsAreInWords(t *testing.T) {
 	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
 	if err != nil {
@@ -148,6 +189,7 @@ func TestErrorsAreInWords(t *testing.T) {
 		"mount /nowhere private: no such":                  func() error { return Unshare("/nowhere") },
 		"setns " + file.Name() + ": invalid argument":      func() error { return Enter(file) },
 		"statx /nowhere: no such":                          func() error { _, _, err := ID(unix.AT_FDCWD, "/nowhere", 0); return err },
+		"statx /nowhere/at: no such":                       func() error { _, err := PlaceOf(unix.AT_FDCWD, "/nowhere/at"); return err },
 		"move_mount " + file.Name() + " on " + file.Name(): func() error { return AttachTo(file, file) },
 	} {
 		err := Thread(func() error {

@@ -85,6 +85,29 @@ func ID(dir int, path string, flags int) (id uint64, isDir bool, err error) {
 	return st.Mnt_id, st.Mode&unix.S_IFMT == unix.S_IFDIR, nil
 }
 
+// Place is what a path leads to: a file of a filesystem, as one mount shows it.
+type Place struct {
+	Mount uint64
+	File  File
+	// Deleted: it has no name any more.
+	Deleted bool
+}
+
+// File is a file, whichever mount shows it.
+type File struct {
+	Major, Minor uint32
+	Inode        uint64
+}
+
+// PlaceOf looks where a path leads, without asking a server for what is known.
+func PlaceOf(dir int, path string) (Place, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(dir, path, unix.AT_STATX_DONT_SYNC, unix.STATX_MNT_ID|unix.STATX_INO|unix.STATX_NLINK, &st); err != nil {
+		return Place{}, failed("statx", path, err)
+	}
+	return Place{Mount: st.Mnt_id, File: File{st.Dev_major, st.Dev_minor, st.Ino}, Deleted: st.Nlink == 0}, nil
+}
+
 // Device is the number of the filesystem that a path leads to: the same for all
 // mounts of one overlay, also where it is no longer mounted but used.
 func Device(dir int, path string) (uint64, error) {

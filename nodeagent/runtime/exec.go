@@ -39,6 +39,7 @@ func (c *Container) readSpec(raw []byte) error {
 	}
 	if spec.Linux != nil {
 		c.UserNamespace = len(spec.Linux.UIDMappings) > 0
+		c.KnownFilters = knownFilters(spec.Linux.Seccomp, "chdir", "rt_sigreturn")
 	}
 	c.spec.process = spec.Process
 	return nil

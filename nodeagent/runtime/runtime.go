@@ -74,6 +74,9 @@ type Container struct {
 	Labels       map[string]string
 	// UserNamespace: it has UIDs of its own, which snapshots do not fit.
 	UserNamespace bool
+	// KnownFilters is how many seccomp filters its processes have from the
+	// runtime that let chdir and rt_sigreturn pass: none or one.
+	KnownFilters int
 	// Process is what exec'd commands inherit.
 	spec execSpec
 }

@@ -27,6 +27,9 @@ func (s *swap) stop() error {
 	if err != nil {
 		return err
 	}
+	if running, err := pids(); err == nil && s.Hold == nil { // else every millisecond counts
+		s.foresee(running)
+	}
 	s.tracer = newTracer(s.proc, pids)
 	began := time.Now()
 	if err := s.tracer.stopAll(s.StopLimit); err != nil {
@@ -34,7 +37,24 @@ func (s *swap) stop() error {
 	}
 	s.tracer.began = began
 	s.result.Stopped = s.tracer.stopped()
+	s.seeApart()
 	return nil
+}
+
+// foresee finds, while everything runs, what moving the working directories of
+// these processes will take. What cannot be found is looked for once more then.
+func (s *swap) foresee(pids []int) {
+	s.tools = map[int]tools{}
+	for _, pid := range pids {
+		root, err := mount.PlaceOf(int(s.proc.Fd()), fmt.Sprintf("%d/root", pid))
+		cwd, err2 := mount.PlaceOf(int(s.proc.Fd()), fmt.Sprintf("%d/cwd", pid))
+		if err != nil || err2 != nil || root == cwd { // the pivot moves the root itself
+			continue
+		}
+		if found, err := s.findTools(fmt.Sprint(pid)); err == nil {
+			s.tools[pid] = found
+		}
+	}
 }
 
 // pivot is the commit point: every process of the namespace that was on the old

@@ -9,9 +9,9 @@ import (
 	"hotpatch.dev/hotpatch/nodeagent/mount"
 )
 
-// hold makes sure that a stopped container has not started, and has the rest of
+// fillIn makes sure that a stopped container has not started, and has the rest of
 // the request filled in while it waits.
-func (s *swap) hold() error {
+func (s *swap) fillIn() error {
 	_, table, err := mount.Root(s.proc, s.PID)
 	if err != nil {
 		return err

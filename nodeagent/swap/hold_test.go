@@ -21,6 +21,7 @@ func held(t *testing.T, c *runtimetest.Container, image runtime.Image) swap.Requ
 		}
 		root, err := rt.PrepareRoot(context.Background(), created, image)
 		r.Root, r.Destinations, r.Programs = swap.Source{Filesystem: &root.Filesystem}, created.Destinations, created.Programs()
+		r.KnownFilters = created.KnownFilters
 		return err
 	}}
 }
@@ -47,12 +48,12 @@ func TestAContainerStartsOnTheNewRoot(t *testing.T) {
 
 // Killed anywhere, it starts all the same, on the one or the other.
 func TestAHeldContainerStartsAfterTheAgentDied(t *testing.T) {
-	for _, step := range []string{"inspect", "stop", "hold", "stage", "compose", "park", "pivot", "release", "clear"} {
+	for _, step := range []string{"inspect", "stop", "hold", "stage", "compose", "park", "pivot", "chdir", "release", "clear"} {
 		c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref, Created: func(c *runtimetest.Container) {
-			kill(t, held(t, c, v["v2"]), step)
+			kill(t, held(t, c, v["v2"]), step, 0, 0)
 		}})
 		want := "v1"
-		if slices.Contains([]string{"pivot", "release", "clear"}, step) {
+		if slices.Contains([]string{"pivot", "chdir", "release", "clear"}, step) {
 			want = "v2"
 		}
 		if born, sees := c.Dial(t).Must(t, "born"), views(t, c); born != want || sees != want {

@@ -1,6 +1,7 @@
 package swap
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -18,8 +19,13 @@ type View struct {
 	UpperDirs []string
 	// OldProcesses still execute a file of another root.
 	OldProcesses int
-	// StaleDirs have their working directory, or their own root, elsewhere.
-	StaleDirs int
+	// StaleDirs counts the Stragglers: their working directory, or their own
+	// root, is elsewhere.
+	StaleDirs  int
+	Stragglers []Straggler
+	// Parked: an earlier root is still mounted where a swap that was killed has
+	// left it.
+	Parked bool
 }
 
 // Look reads a container's view off /proc.
@@ -31,6 +37,7 @@ func Look(cgroupDir string, pid int) (View, error) {
 	defer h.close()
 	v := View{UpperDir: h.root.SuperOption("upperdir")}
 	for _, e := range h.table {
+		v.Parked = v.Parked || parked(e.Path)
 		if upper := e.SuperOption("upperdir"); upper != "" && !slices.Contains(v.UpperDirs, upper) {
 			v.UpperDirs = append(v.UpperDirs, upper)
 		}
@@ -49,9 +56,16 @@ func (v *View) count(h *host, pid int) {
 		v.OldProcesses++
 	}
 	own, _, err := mount.ID(int(h.proc.Fd()), fmt.Sprintf("%d/root", pid), 0)
-	if h.elsewhere(pid, "cwd") || err == nil && own != h.root.ID {
-		v.StaleDirs++
+	task := staleTask(h.proc, h.table, pid)
+	if task == "" && (err != nil || own == h.root.ID) {
+		return
 	}
+	why := apart(h.proc, h.first, cmp.Or(task, fmt.Sprint(pid)))
+	if why == "" {
+		why = "has its working directory on an earlier root"
+	}
+	v.Stragglers = append(v.Stragglers, newStraggler(h.proc, pid, why))
+	v.StaleDirs = len(v.Stragglers)
 }
 
 // HoldsOld tells whether a process of the container has anything of an earlier
@@ -83,6 +97,7 @@ func (h *host) isOn(device uint64, pid int, link string) bool {
 // host is what /proc shows of one container.
 type host struct {
 	proc, cgroups *os.File
+	first         int // process
 	root          mount.Entry
 	device        uint64 // of the root
 	table         []mount.Entry
@@ -90,7 +105,7 @@ type host struct {
 }
 
 func newHost(cgroupDir string, pid int) (h *host, err error) {
-	h = &host{}
+	h = &host{first: pid}
 	if h.proc, h.cgroups, err = openHost(cgroupDir); err != nil {
 		return nil, err
 	}
@@ -127,11 +142,7 @@ func (h *host) close() {
 // the container has.
 func (h *host) elsewhere(pid int, link string) bool {
 	id, _, err := mount.ID(int(h.proc.Fd()), fmt.Sprintf("%d/%s", pid, link), 0)
-	return err == nil && !h.has(id)
-}
-
-func (h *host) has(id uint64) bool {
-	return slices.ContainsFunc(h.table, func(e mount.Entry) bool { return e.ID == id })
+	return err == nil && !holds(h.table, id)
 }
 
 // directories are the links of a process's open directories.

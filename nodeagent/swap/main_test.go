@@ -3,11 +3,12 @@ package swap_test
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/gob"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -27,41 +28,10 @@ var (
 
 const limit = 250 * time.Millisecond
 
-// victimEnv makes the test program swap once and die on the way: kill -9 of an
-// agent needs a process of its own.
-const victimEnv = "HOTPATCH_TEST_VICTIM"
+// victim is the program that swaps once and is killed on the way.
+var victim string
 
-type victim struct {
-	Request swap.Request
-	Held    bool // Hold, which cannot be handed over, has filled it in
-	KillAt  string
-}
-
-func TestMain(m *testing.M) {
-	if order := os.Getenv(victimEnv); order != "" {
-		die(order)
-	}
-	os.Exit(withNode(m))
-}
-
-func die(order string) {
-	var o victim
-	if err := gob.NewDecoder(base64.NewDecoder(base64.StdEncoding, strings.NewReader(order))).Decode(&o); err != nil {
-		panic(err)
-	}
-	if o.Held {
-		o.Request.Hold = func(*swap.Request) error { return nil }
-	}
-	o.Request.At = func(step string) {
-		if step == o.KillAt {
-			syscall.Kill(os.Getpid(), syscall.SIGKILL)
-			select {}
-		}
-	}
-	_, err := swap.Do(context.Background(), o.Request)
-	fmt.Println("still alive:", err)
-	os.Exit(1)
-}
+func TestMain(m *testing.M) { os.Exit(withNode(m)) }
 
 func withNode(m *testing.M) int {
 	var err error
@@ -79,14 +49,46 @@ func withNode(m *testing.M) int {
 		return 1
 	}
 	defer rt.Close()
+	victim = filepath.Join(node.Dir, "victim")
+	if out, err := exec.Command("go", "build", "-o", victim, "./testdata/victim").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build the victim: %v: %s\n", err, out)
+		return 1
+	}
+	programs, err := compileAll()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	for _, name := range []string{"v1", "v2", "v3"} {
-		if v[name], err = load(name, runtimetest.Image{Files: map[string]string{
-			"version": name, "only-" + name: name, "sub/dir/version": name, "run/": "", "tmp/": "", "var/run": "→ /run"}}); err != nil {
+		files := map[string]string{"version": name, "only-" + name: name, "sub/dir/version": name, "run/": "", "tmp/": "", "var/run": "→ /run"}
+		maps.Copy(files, programs)
+		if v[name], err = load(name, runtimetest.Image{Files: files}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 	}
 	return m.Run()
+}
+
+// compileAll makes the programs that test containers run beside their first one.
+func compileAll() (map[string]string, error) {
+	programs := map[string]string{}
+	for name, flags := range map[string][]string{
+		"waiter": {"-mavx", "-mno-red-zone", "-pthread"},
+		"odd":    {"-pthread"},
+	} {
+		out := filepath.Join(node.Dir, name+".out")
+		args := append([]string{"-O1", "-Wall", "-Werror", "-static", "-o", out, "testdata/" + name + ".c"}, flags...)
+		if said, err := exec.Command("gcc", args...).CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("compile %s: %w: %s", name, err, said)
+		}
+		program, err := os.ReadFile(out)
+		if err != nil {
+			return nil, err
+		}
+		programs[name] = string(program)
+	}
+	return programs, nil
 }
 
 func load(name string, image runtimetest.Image) (runtime.Image, error) {
@@ -106,7 +108,7 @@ func request(t testing.TB, c *runtimetest.Container, image runtime.Image) swap.R
 		t.Fatal(err)
 	}
 	return swap.Request{PID: c.PID, Root: swap.Source{Filesystem: &root.Filesystem}, Destinations: loaded.Destinations,
-		StageDir: t.TempDir(), CgroupDir: "/sys/fs/cgroup", StopLimit: limit}
+		StageDir: t.TempDir(), CgroupDir: "/sys/fs/cgroup", StopLimit: limit, KnownFilters: loaded.KnownFilters}
 }
 
 func inspect(t testing.TB, c *runtimetest.Container) runtime.Container {
@@ -127,8 +129,10 @@ func do(t testing.TB, req swap.Request) swap.Result {
 	return result
 }
 
-// kill swaps in another process that dies at a step.
-func kill(t testing.TB, req swap.Request, step string) {
+// kill swaps in another process that dies at a step or moment ("": the
+// beginning), or that long after; the first ones of a moment are let pass. It
+// tells whether the swap had ended by then.
+func kill(t testing.TB, req swap.Request, moment string, after time.Duration, skip int) (finished bool) {
 	t.Helper()
 	var order, out bytes.Buffer
 	if req.Hold != nil {
@@ -136,16 +140,22 @@ func kill(t testing.TB, req swap.Request, step string) {
 			t.Fatal(err)
 		}
 	}
-	if err := gob.NewEncoder(&order).Encode(victim{Request: req, Held: req.Hold != nil, KillAt: step}); err != nil {
+	if err := gob.NewEncoder(&order).Encode(struct {
+		Request swap.Request
+		Held    bool // Hold, which cannot be handed over, has filled it in
+		KillAt  string
+		After   time.Duration
+		Skip    int
+	}{req, req.Hold != nil, moment, after, skip}); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), victimEnv+"="+base64.StdEncoding.EncodeToString(order.Bytes()))
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd := exec.Command(victim)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = &order, &out, &out
 	err := cmd.Run()
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
-		t.Fatalf("not killed at %s: %v %s", step, err, out.String())
+		t.Fatalf("not killed at %s: %v %s", moment, err, out.String())
 	}
+	return strings.Contains(out.String(), "finished")
 }
 
 // views asks what the first process sees, and what a command executed in the

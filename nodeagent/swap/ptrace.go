@@ -7,12 +7,16 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// From ptrace(2); not among the constants of x/sys/unix.
-const waitAll = 0x40000000 // __WALL: threads too
+// From ptrace(2) and waitid(2); not among the constants of x/sys/unix.
+const (
+	waitAll = 0x40000000 // __WALL: threads too
+	trapped = 4          // CLD_TRAPPED
+)
 
 // tracer stops threads with ptrace, because the kernel releases them if we die;
 // a frozen cgroup would stay frozen. It belongs to one OS thread.
@@ -26,7 +30,7 @@ type tracer struct {
 // thread is one traced thread. A signal that arrived while it was being stopped
 // is handed on at its release.
 type thread struct {
-	id      int
+	id, pid int
 	stopped bool
 	gone    bool
 	signal  int
@@ -108,7 +112,7 @@ func (t *tracer) seize(pid, id int) (*thread, error) {
 	if err := unix.PtraceInterrupt(id); err != nil && !errors.Is(err, unix.ESRCH) {
 		return nil, fmt.Errorf("stop thread %d of process %d: %w", id, pid, err)
 	}
-	return &thread{id: id}, nil
+	return &thread{id: id, pid: pid}, nil
 }
 
 // await waits until a thread has stopped or ended. A thread that sleeps in the
@@ -116,18 +120,15 @@ func (t *tracer) seize(pid, id int) (*thread, error) {
 // make a child, and is let be.
 func (t *tracer) await(th *thread, end time.Time) error {
 	for spins := 0; ; spins++ {
-		var status unix.WaitStatus
-		id, err := unix.Wait4(th.id, &status, unix.WNOHANG|waitAll, nil)
+		why, ended := heard(th.id)
 		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
-		case err != nil || id == th.id && !status.Stopped():
+		case ended:
 			th.gone = true
 			return nil
-		case id == th.id:
+		case why != 0:
 			th.stopped = true
-			if status>>16 == 0 { // on its way to deliver a signal
-				th.signal = int(status.StopSignal())
+			if isSignal(why) {
+				th.signal = why
 			}
 			return nil
 		}
@@ -144,10 +145,51 @@ func (t *tracer) await(th *thread, end time.Time) error {
 			return fmt.Errorf("%w: thread %d is in state %c", ErrNotStopped, th.id, t.state(th.id))
 		}
 		if spins > 20 {
-			time.Sleep(20 * time.Microsecond)
+			nap()
 		}
 	}
 }
+
+// nap lets others run for a moment. Not time.Sleep: on a busy node it takes long
+// until a goroutine that holds its thread has that again, and all wait for us.
+func nap() { unix.Nanosleep(&unix.Timespec{Nsec: 20_000}, nil) }
+
+// heard tells why a thread has stopped, 0 if it has not, or that it ended. A stop
+// is left to be told again: the kernel would take it for dealt with, and if we
+// were killed then, forget the signal that the thread was about to get.
+func heard(id int) (why int, ended bool) {
+	var info unix.Siginfo
+	options := unix.WEXITED | unix.WSTOPPED | unix.WNOHANG | unix.WNOWAIT | waitAll
+	for {
+		err := unix.Waitid(unix.P_PID, id, &info, options, nil)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return 0, true
+		}
+		break
+	}
+	child := (*childInfo)(unsafe.Pointer(&info))
+	switch {
+	case child.pid == 0:
+		return 0, false
+	case child.code != trapped: // its parent is told once we have heard
+		unix.Wait4(id, nil, unix.WNOHANG|waitAll, nil)
+		return 0, true
+	}
+	return int(child.status), false
+}
+
+// childInfo is siginfo_t as waitid fills it in on 64-bit machines.
+type childInfo struct {
+	_, _, code, _    int32
+	pid, uid, status int32
+}
+
+// isSignal tells whether a thread stopped on its way to deliver a signal. A stop
+// that was asked for has an event above the signal, one at a system call 0x80.
+func isSignal(why int) bool { return why < 0x80 }
 
 // release lets every thread run on, each with the signal it was about to get.
 func (t *tracer) release() error {
@@ -168,7 +210,11 @@ func (t *tracer) release() error {
 
 // detach is PTRACE_DETACH with a signal, which x/sys/unix does not offer.
 func detach(id, signal int) error {
-	_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_DETACH, uintptr(id), 0, uintptr(signal), 0, 0)
+	return ptrace(unix.PTRACE_DETACH, id, 0, uintptr(signal))
+}
+
+func ptrace(request, id int, address, data uintptr) error {
+	_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, uintptr(request), uintptr(id), address, data, 0, 0)
 	if errno != 0 {
 		return errno
 	}

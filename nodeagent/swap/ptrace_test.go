@@ -64,23 +64,6 @@ func TestOldProcessesAreCountedUntilTheyReexec(t *testing.T) {
 	}
 }
 
-func TestStaleDirsAreReported(t *testing.T) {
-	c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref})
-	conn := c.Dial(t)
-	do(t, request(t, c, v["v2"]))
-	if n := look(t, c).StaleDirs; n != 0 {
-		t.Errorf("%d stale directories, though the working directory is the root", n)
-	}
-	conn.Must(t, "chdir /sub/dir")
-	do(t, request(t, c, v["v3"]))
-	if n := look(t, c).StaleDirs; n != 1 {
-		t.Errorf("%d stale directories, want 1", n)
-	}
-	if got := conn.Must(t, "read version"); got != "v2" {
-		t.Errorf("the working directory reads %s; if it moves now, nothing is stale", got)
-	}
-}
-
 // A child that is just being forked keeps the old root unless everything stops.
 func TestForkersLeaveNobodyBehind(t *testing.T) {
 	c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref})

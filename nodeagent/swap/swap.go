@@ -59,7 +59,12 @@ type Request struct {
 	// then starts on the new root, of which Programs must have one. May be nil.
 	Hold     func(*Request) error
 	Programs []string
-	// At is called when a step is done; tests kill us there. May be nil.
+	// KnownFilters is how many seccomp filters processes have from the container
+	// runtime that let chdir and rt_sigreturn pass. Who has more is not made to
+	// call anything: a filter may end its process.
+	KnownFilters int
+	// At is called when a step is done, and at the Moments within one; tests kill
+	// us there. May be nil.
 	At func(step string)
 }
 
@@ -67,13 +72,16 @@ type Request struct {
 type Result struct {
 	Stopped  int           // threads stopped
 	StopTime time.Duration // from the first stop to the last release
+	Moved    int           // working directories that the pivot had left behind
 	Total    time.Duration
 	Steps    map[string]time.Duration // how long each took, by its name
 	Layer    *layer.Stats             // nil: none was to be copied
+	// Stragglers stayed behind.
+	Stragglers []Straggler
 }
 
 // Steps names the steps in their order.
-var Steps = []string{"inspect", "stage", "clone", "carry", "compose", "park", "stop", "catch up", "pivot", "signal", "release", "clear"}
+var Steps = []string{"inspect", "stage", "clone", "carry", "compose", "park", "stop", "catch up", "pivot", "chdir", "signal", "release", "clear"}
 
 // ErrBusy says that someone else is swapping the same container.
 var ErrBusy = errors.New("another swap of this container is under way")
@@ -127,12 +135,13 @@ func (s *swap) steps(ctx context.Context) []step {
 		return []step{
 			{"inspect", s.inspect, nil},
 			{"stop", s.stop, s.release},
-			{"hold", s.hold, nil},
+			{"hold", s.fillIn, nil},
 			{"stage", s.stage, nil},
 			{"clone", s.clone, nil},
 			{"compose", s.compose, nil},
 			{"park", s.parkTree, s.clear},
 			{"pivot", s.pivot, nil},
+			{"chdir", s.chdir, nil},
 			{"release", s.release, nil},
 			{"clear", s.clear, nil},
 		}
@@ -147,6 +156,7 @@ func (s *swap) steps(ctx context.Context) []step {
 		{"stop", s.stop, s.release},
 		{"catch up", func() error { return s.catchUp(ctx) }, nil},
 		{"pivot", s.pivot, nil},
+		{"chdir", s.chdir, nil},
 		{"signal", s.signal, nil},
 		{"release", s.release, nil},
 		{"clear", s.clear, nil},
@@ -173,11 +183,15 @@ func (s *swap) run(ctx context.Context) error {
 		}
 		committed = committed || step.Name == "pivot"
 		done = append(done, step)
-		if s.At != nil {
-			s.At(step.Name)
-		}
+		s.at(step.Name)
 	}
 	return errors.Join(failures...)
+}
+
+func (s *swap) at(moment string) {
+	if s.At != nil {
+		s.At(moment)
+	}
 }
 
 func undo(done []step) error {

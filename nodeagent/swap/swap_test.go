@@ -70,7 +70,7 @@ func TestKilledAtAnyStepIsWhollyOldOrNew(t *testing.T) {
 	committed := false
 	for i, step := range swap.Steps {
 		from, to := "v1", "v2"
-		kill(t, carrying(request(t, c, v[to])), step)
+		kill(t, carrying(request(t, c, v[to])), step, 0, 0)
 		committed = committed || step == "pivot"
 		want := from
 		if committed {

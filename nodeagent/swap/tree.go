@@ -27,6 +27,7 @@ type swap struct {
 	tree          *os.File
 	tracer        *tracer
 	layer         layered
+	tools         map[int]tools // of processes whose working directory will stay behind
 }
 
 // piece is a part of the old tree that goes into the new one: a mount below the
@@ -58,16 +59,7 @@ func (s *swap) close() {
 
 // inspect finds the container's root and what is mounted below it.
 func (s *swap) inspect() (err error) {
-	if s.proc, s.cgroups, err = openHost(s.CgroupDir); err != nil {
-		return err
-	}
-	if err := patiently(func() (err error) {
-		s.container, err = os.Open(fmt.Sprintf("/proc/%d/ns/mnt", s.PID))
-		return err
-	}); err != nil {
-		return fmt.Errorf("the container's first process is gone: %w", err)
-	}
-	if err := lock(s.container); err != nil {
+	if err := s.hold(); err != nil {
 		return err
 	}
 	var table []mount.Entry
@@ -82,6 +74,21 @@ func (s *swap) inspect() (err error) {
 		return nil // every millisecond counts, and nothing more is known yet
 	}
 	return s.destinations()
+}
+
+// hold takes hold of the host's /proc and of the container, which is ours until
+// we end.
+func (s *swap) hold() (err error) {
+	if s.proc, s.cgroups, err = openHost(s.CgroupDir); err != nil {
+		return err
+	}
+	if err := patiently(func() (err error) {
+		s.container, err = os.Open(fmt.Sprintf("/proc/%d/ns/mnt", s.PID))
+		return err
+	}); err != nil {
+		return fmt.Errorf("the container's first process is gone: %w", err)
+	}
+	return lock(s.container)
 }
 
 // firstLevel are the mounts directly on the root; where others are stacked on

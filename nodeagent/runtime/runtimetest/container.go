@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/contrib/seccomp"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -30,6 +31,8 @@ type Spec struct {
 	Mounts      []specs.Mount
 	ReadOnly    bool
 	Snapshotter string // overlayfs if empty
+	Filtered    bool   // by the runtime's default seccomp profile
+	Capable     bool   // of what SYS_ADMIN allows
 	Options     []oci.SpecOpts
 	// Created is called before the container is started. May be nil.
 	Created func(*Container)
@@ -95,6 +98,12 @@ func (c *Container) specOptions(image client.Image, spec Spec) []oci.SpecOpts {
 	options := []oci.SpecOpts{oci.WithImageConfig(image), oci.WithoutRunMount, oci.WithEnv(spec.Env), oci.WithMounts(mounts), oci.WithHostNamespace(specs.NetworkNamespace)}
 	if spec.ReadOnly {
 		options = append(options, oci.WithRootFSReadonly())
+	}
+	if spec.Capable {
+		options = append(options, oci.WithAddedCapabilities([]string{"CAP_SYS_ADMIN"}))
+	}
+	if spec.Filtered {
+		options = append(options, seccomp.WithDefaultProfile())
 	}
 	return append(options, spec.Options...)
 }

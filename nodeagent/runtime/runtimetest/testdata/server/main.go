@@ -167,6 +167,12 @@ func answer(args []string) (string, error) {
 		return "ok", err
 	case "chdir":
 		return "ok", os.Chdir(args[1])
+	case "cwd": // as the kernel has it
+		return syscall.Getwd()
+	case "mkdir":
+		return "ok", os.MkdirAll(args[1], 0o755)
+	case "rmdir":
+		return "ok", os.Remove(args[1])
 	case "chown":
 		return "ok", os.Chown(args[1], 1234, 1234)
 	case "born":
@@ -175,6 +181,10 @@ func answer(args []string) (string, error) {
 		return strconv.FormatInt(hangups.Load(), 10), nil
 	case "spawn":
 		return "ok", spawn("sleep")
+	case "start": // a program of the image
+		program := exec.Command(args[1], args[2:]...)
+		program.Stdout, program.Stderr = os.Stdout, os.Stderr
+		return "ok", program.Start()
 	case "fork":
 		go forkForever()
 		return "ok", nil

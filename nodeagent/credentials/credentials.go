@@ -1,4 +1,6 @@
-package nodeagent
+// Package credentials reads what a pod's imagePullSecrets have for an image, as
+// kubelet would. It promises that no error holds any of it.
+package credentials
 
 import (
 	"context"
@@ -10,12 +12,13 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// credentials of a pod for an image, out of its imagePullSecrets; nil if none of
-// them is for the image's registry. With an error come those that could be read.
-func (a *Agent) credentials(ctx context.Context, pod *corev1.Pod, image string) (*cri.AuthConfig, error) {
+// Of a pod for an image; nil if none of its secrets is for the image's registry.
+// With an error come those that could be read.
+func Of(ctx context.Context, kube kubernetes.Interface, pod *corev1.Pod, image string) (*cri.AuthConfig, error) {
 	if len(pod.Spec.ImagePullSecrets) == 0 {
 		return nil, nil
 	}
@@ -26,7 +29,7 @@ func (a *Agent) credentials(ctx context.Context, pod *corev1.Pod, image string) 
 	var secrets []corev1.Secret
 	var errs []error
 	for _, reference := range pod.Spec.ImagePullSecrets {
-		secret, err := a.kube.CoreV1().Secrets(pod.Namespace).Get(ctx, reference.Name, metav1.GetOptions{})
+		secret, err := kube.CoreV1().Secrets(pod.Namespace).Get(ctx, reference.Name, metav1.GetOptions{})
 		if err != nil {
 			errs = append(errs, fmt.Errorf("read imagePullSecret %s of namespace %s, for which the agent needs a role there (components/pull-secrets): %w", reference.Name, pod.Namespace, err))
 			continue
