@@ -26,9 +26,11 @@ func (s *swap) stop() error {
 	if err != nil {
 		return err
 	}
-	if running, err := pids(); err == nil {
-		s.foresee(running)
+	running, err := pids()
+	if err != nil {
+		return err
 	}
+	s.foresee(running)
 	s.tracer = newTracer(s.proc, pids)
 	began := time.Now()
 	if err := s.tracer.stopAll(s.StopLimit); err != nil {

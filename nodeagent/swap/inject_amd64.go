@@ -122,6 +122,7 @@ func (g *guest) prepare() (err error) {
 		if g.tools, err = g.m.findTools(g.task()); err != nil {
 			return err
 		}
+		g.m.tools[g.pid] = g.tools
 	}
 	state, err := g.read()
 	if err != nil {
