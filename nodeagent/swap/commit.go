@@ -27,7 +27,11 @@ func (s *swap) stop() error {
 	if err != nil {
 		return err
 	}
-	if running, err := pids(); err == nil && s.Hold == nil { // else every millisecond counts
+	running, err := pids()
+	if err != nil {
+		return err
+	}
+	if s.Hold == nil { // else every millisecond counts
 		s.foresee(running)
 	}
 	s.tracer = newTracer(s.proc, pids)

@@ -70,7 +70,7 @@ func processes(proc, cgroups *os.File, first int) (func() ([]int, error), error)
 // anew from a thread that is not its first, /proc shows the process as one that
 // has ended, until that thread has taken over its number.
 func patiently(read func() error) error {
-	const attempts, pause = 10, 2 * time.Millisecond
+	const attempts, pause = 100, 2 * time.Millisecond
 	for attempt := 1; ; attempt++ {
 		err := read()
 		if err == nil || attempt == attempts {

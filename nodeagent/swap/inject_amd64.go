@@ -122,10 +122,14 @@ func (g *guest) prepare() (err error) {
 		if g.tools, err = g.m.findTools(g.task()); err != nil {
 			return err
 		}
+		g.m.tools[g.pid] = g.tools
 	}
 	state, err := g.read()
 	if err != nil {
 		return err
+	}
+	if top := g.was.Rsp &^ (page - 1); g.was.Rsp-top <= 128+8 && isOurs(g.memory, top-roomPages*page) {
+		return errors.New("it is still on its way back from the last time")
 	}
 	if !g.canResume() {
 		return errors.New("it was called in an unknown way")

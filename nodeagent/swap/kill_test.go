@@ -1,6 +1,7 @@
 package swap_test
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -104,7 +105,7 @@ func newKiller(t *testing.T, seed uint64) *killer {
 	waits(t, c, "/sub/dir")
 	for range 5 { // the shortest says most of how long a swap takes
 		k.version = k.other()
-		result := do(t, k.request(t, k.version))
+		result := k.swap(t, k.version)
 		if k.typical.Total == 0 || result.Total < k.typical.Total {
 			k.typical = result
 		}
@@ -131,7 +132,7 @@ func (k *killer) kill(t *testing.T, moment string, after time.Duration, skip int
 	}
 	k.version = is
 	if k.kills%2 == 0 {
-		result := do(t, k.request(t, k.other()))
+		result := k.swap(t, k.other())
 		k.version = k.other()
 		k.swapped += result.Moved
 		if len(result.Stragglers) > 0 {
@@ -154,6 +155,23 @@ func (k *killer) kill(t *testing.T, moment string, after time.Duration, skip int
 	}
 }
 
+// swap swaps to its end. A process that the other worker is just starting still
+// has our lock, for as long as it takes to become another program.
+func (k *killer) swap(t *testing.T, version string) swap.Result {
+	t.Helper()
+	req := k.request(t, version)
+	for attempt := 1; ; attempt++ {
+		result, err := swap.Do(t.Context(), req)
+		if err == nil {
+			return result
+		}
+		if !errors.Is(err, swap.ErrBusy) || attempt == 100 {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
 // repair looks as often as an agent would: a busy machine may need more time
 // than a stop may take.
 func repair(t *testing.T, req swap.Request) (moved int) {
@@ -164,9 +182,10 @@ func repair(t *testing.T, req swap.Request) (moved int) {
 		if err == nil && len(result.Stragglers) == 0 {
 			return moved
 		}
-		if attempt == 5 {
+		if attempt == 100 {
 			t.Fatalf("looked %d times, left are %v: %v", attempt, result.Stragglers, err)
 		}
+		time.Sleep(5 * time.Millisecond)
 	}
 }
 

@@ -148,11 +148,30 @@ func (m *mover) scratch(th *thread, stack area, memory *os.File) (uint64, error)
 	for first := 0; first+scratchPages <= pages; first++ {
 		from := stack.from + uint64(first)*page
 		untouched := touched != nil && !bytes.Contains(touched[first:first+scratchPages], []byte{1})
-		if untouched || isOurs(memory, from) || from+scratchPages*page <= limit {
+		if untouched {
+			return from, nil
+		}
+		if (isOurs(memory, from) || from+scratchPages*page <= limit) && !m.inUse(th.pid, from) {
 			return from, nil
 		}
 	}
 	return 0, errors.New("its stack is full")
+}
+
+// inUse tells whether a thread may still be on its way back through a place, on
+// which an agent that was killed had sent it.
+func (m *mover) inUse(pid int, from uint64) bool {
+	for _, th := range m.tracer.of(pid) {
+		var regs unix.PtraceRegs
+		switch {
+		case th.gone:
+		case !th.stopped || unix.PtraceGetRegs(th.id, &regs) != nil:
+			return true // it cannot be told
+		case regs.Rsp >= from && regs.Rsp < from+scratchPages*page:
+			return true
+		}
+	}
+	return false
 }
 
 func isOurs(memory *os.File, from uint64) bool {
