@@ -249,8 +249,8 @@ func (a *Agent) source(ctx context.Context, c *container, do move) (swap.Source,
 }
 
 func ownRoot(c *container) (swap.Source, error) {
-	shim, err := process.Parent(c.rt.PID)
-	return swap.Source{PID: shim, Path: c.rt.Rootfs}, err
+	shim, dir, err := c.rt.OwnRoot()
+	return swap.Source{PID: shim, Path: dir}, err
 }
 
 // finishReload runs the reload's command, notes that the reload was delivered,

@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"strings"
 	"time"
 
@@ -40,8 +39,6 @@ type Runtime struct {
 	images cri.ImageServiceClient
 	tasks  tasks.TasksClient
 	chains chains
-	// stateDir is containerd's state directory, beside its socket.
-	stateDir string
 }
 
 // Open connects to containerd's socket. The connection mends itself when
@@ -55,7 +52,7 @@ func Open(socket string) (*Runtime, error) {
 	if !ok {
 		return nil, errors.New("containerd's client has no gRPC connection")
 	}
-	return &Runtime{client: c, images: cri.NewImageServiceClient(conn), tasks: tasks.NewTasksClient(conn), stateDir: path.Dir(socket)}, nil
+	return &Runtime{client: c, images: cri.NewImageServiceClient(conn), tasks: tasks.NewTasksClient(conn)}, nil
 }
 
 // Close ends the connection.
@@ -67,8 +64,6 @@ type Container struct {
 	PID int
 	// SnapshotKey of its own root; Parent is the chain of layers below it.
 	SnapshotKey, Parent string
-	// Rootfs is where its shim has its own root mounted.
-	Rootfs string
 	// Destinations of its mounts as the OCI spec writes them.
 	Destinations []string
 	Labels       map[string]string
@@ -96,7 +91,7 @@ func (r *Runtime) Container(ctx context.Context, id string) (Container, error) {
 	if info.Runtime.Name != "io.containerd.runc.v2" {
 		return Container{}, fmt.Errorf("container %s runs on %s; only runc containers have a root that can be swapped", id, info.Runtime.Name)
 	}
-	c := Container{ID: id, SnapshotKey: info.SnapshotKey, Labels: info.Labels, Rootfs: path.Join(r.stateDir, "io.containerd.runtime.v2.task", namespace, id, "rootfs")}
+	c := Container{ID: id, SnapshotKey: info.SnapshotKey, Labels: info.Labels}
 	if err := c.readSpec(info.Spec.GetValue()); err != nil {
 		return c, fmt.Errorf("read the OCI spec of container %s: %w", id, err)
 	}
