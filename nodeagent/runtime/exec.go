@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -66,6 +67,7 @@ func (r *Runtime) Exec(ctx context.Context, c Container, args []string) error {
 		return fmt.Errorf("wait for %q: %w", args[0], err)
 	}
 	if err := process.Start(ctx); err != nil {
+		end(ctx, process, exit) // we may have given up waiting for a start that comes
 		return fmt.Errorf("run %q in the container: %w", strings.Join(args, " "), err)
 	}
 	select {
@@ -76,12 +78,19 @@ func (r *Runtime) Exec(ctx context.Context, c Container, args []string) error {
 		}
 		return status.Error()
 	case <-ctx.Done():
-		process.Kill(context.WithoutCancel(ctx), syscall.SIGKILL)
-		select {
-		case <-exit:
-		case <-time.After(time.Second):
-		}
+		end(ctx, process, exit)
 		return fmt.Errorf("%q did not end in time: %w", strings.Join(args, " "), context.Cause(ctx))
+	}
+}
+
+// end kills a command and waits for its end, but not for ever.
+func end(ctx context.Context, process client.Process, exit <-chan client.ExitStatus) {
+	if err := process.Kill(context.WithoutCancel(ctx), syscall.SIGKILL); err != nil {
+		return // it was never started, or has ended
+	}
+	select {
+	case <-exit:
+	case <-time.After(time.Second):
 	}
 }
 
