@@ -38,6 +38,9 @@ func TestMain(m *testing.M) {
 	if order := os.Getenv(victimEnv); order != "" {
 		die(order)
 	}
+	if order := os.Getenv(lookerEnv); order != "" {
+		lookFromANamespace(order)
+	}
 	os.Exit(withNode(m))
 }
 
@@ -100,7 +103,7 @@ func request(t testing.TB, c *runtimetest.Container, image runtime.Image) swap.R
 		t.Fatal(err)
 	}
 	return swap.Request{PID: c.PID, Root: swap.Source{Filesystem: &root.Filesystem}, Destinations: loaded.Destinations,
-		StageDir: t.TempDir(), CgroupDir: "/sys/fs/cgroup", StopLimit: 250 * time.Millisecond}
+		StageDir: t.TempDir(), CgroupDir: "/sys/fs/cgroup", StopLimit: runtimetest.Limit(250 * time.Millisecond)}
 }
 
 func inspect(t testing.TB, c *runtimetest.Container) runtime.Container {
