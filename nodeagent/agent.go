@@ -36,6 +36,8 @@ type Options struct {
 	Workers int
 	// Listen is where metrics are served.
 	Listen string
+	// AllowUntested swaps also where the swap's tests were not run.
+	AllowUntested bool
 	// At is called after each step of a swap. Tests kill the agent there.
 	At func(step string)
 }

@@ -33,6 +33,7 @@ func parse(args []string) (s settings, err error) {
 	f.StringVar(&o.CgroupDir, "cgroups", "/sys/fs/cgroup", "the host's cgroup filesystem")
 	f.StringVar(&o.Listen, "listen", ":9090", "address that metrics are served on; empty: nowhere")
 	f.IntVar(&o.Workers, "workers", 8, "pods worked on at once")
+	f.BoolVar(&o.AllowUntested, "allow-untested", false, "swap also on platforms that the swap's tests were not run on")
 	f.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig file; empty inside a cluster")
 	f.StringVar(&seccompDir, "install-seccomp", "", "write the agent's seccomp profile into this directory and exit")
 	f.StringVar(&s.logFormat, "log-format", "text", "text or json")

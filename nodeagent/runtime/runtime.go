@@ -161,10 +161,11 @@ func (r *Runtime) SetLabels(ctx context.Context, id string, labels map[string]st
 	return nil
 }
 
-// Ready tells whether containerd answers.
-func (r *Runtime) Ready(ctx context.Context) error {
-	_, err := r.client.Version(ctx)
-	return err
+// Version is containerd's own, such as "1.6.20~ds1" or "v2.4.2". It tells too
+// that containerd answers.
+func (r *Runtime) Version(ctx context.Context) (string, error) {
+	v, err := r.client.Version(ctx)
+	return v.Version, err
 }
 
 // PodOf is the pod ("namespace/name") that kubelet made a container for.
