@@ -9,7 +9,7 @@ GO := CGO_ENABLED=0 go
 FLAGS := -trimpath -tags grpcnotrace
 BUILD := $(GO) build $(FLAGS) -ldflags "-s -w"
 
-.PHONY: build box cluster cluster-down images stage demo demo-down test lint unit e2e box-test bench bench-swap
+.PHONY: build box cluster cluster-down images stage demo demo-down test lint unit e2e box-test bench bench-swap test-vm
 build: ## the four programs into bin/
 	$(BUILD) -o bin/ ./cmd/...
 
@@ -54,6 +54,10 @@ box-test: box ## the cluster in a box: mends what died, leaves nothing behind
 
 e2e: stage ## on the real cluster
 	$(GO) test $(FLAGS) -count=1 -timeout 30m ./test/e2e
+
+test-vm: ## the swap on other kernels, cgroups, containerds and processors (VM=name for one)
+	@$(BUILD) -o $(TOOLS)/ ./test/vm
+	@$(TOOLS)/vm --only "$(VM)"
 
 bench: stage ## times, connections dropped and memory, against what people do today
 	@$(BUILD) -o $(TOOLS)/ ./test/bench

@@ -47,6 +47,8 @@ type Options struct {
 	Listen string
 	// CarryLimit is how much of a container's writes carry: [all] takes along.
 	CarryLimit layer.Limit
+	// AllowUntested swaps also where the swap's tests were not run.
+	AllowUntested bool
 	// At is called after each step of a swap. Tests kill the agent there.
 	At func(step string)
 }

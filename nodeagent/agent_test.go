@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/nodeagent/runtime/runtimetest"
 )
 
 var hup = &api.Reload{Signal: "SIGHUP"}
@@ -46,7 +47,7 @@ func TestThereAndBack(t *testing.T) {
 func (s *story) said(revision string, reasons ...string) {
 	s.Helper()
 	var pod *corev1.Pod
-	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(runtimetest.Limit(3 * time.Second)); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		pod = getPod(s.T, s.kube)
 		c := upToDate(pod)
 		if pod.Labels[api.RevisionLabel] == revision && c != nil && c.Status == corev1.ConditionTrue && slices.Equal(events(s.T, s.kube), reasons) {

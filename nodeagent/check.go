@@ -36,23 +36,8 @@ var needed = []struct {
 // checkNode says at the start what is missing here, never a swap that half
 // works later.
 func checkNode(ctx context.Context, o Options, rt *runtime.Runtime) error {
-	return errors.Join(checkKernel(), checkCapabilities(), checkDirs(o), runtimeAnswers(ctx, rt))
-}
-
-func checkKernel() error {
-	var name unix.Utsname
-	if err := unix.Uname(&name); err != nil {
-		return err
-	}
-	release := unix.ByteSliceToString(name.Release[:])
-	var major, minor int
-	if _, err := fmt.Sscanf(release, "%d.%d", &major, &minor); err != nil {
-		return fmt.Errorf("read the kernel's version %q: %w", release, err)
-	}
-	if major < 5 || major == 5 && minor < 12 {
-		return fmt.Errorf("kernel %s is too old: mount_setattr needs 5.12", release)
-	}
-	return nil
+	p, err := thisPlatform(ctx, rt)
+	return errors.Join(err, p.check(o.AllowUntested), checkCapabilities(), checkDirs(o))
 }
 
 func checkCapabilities() error {
@@ -87,11 +72,4 @@ func checkDirs(o Options) error {
 		errs = append(errs, fmt.Errorf("%s is empty: processes could not be stopped; mount the host's", o.CgroupDir))
 	}
 	return errors.Join(append(errs, os.MkdirAll(o.StageDir, 0o700))...)
-}
-
-func runtimeAnswers(ctx context.Context, rt *runtime.Runtime) error {
-	if err := rt.Ready(ctx); err != nil {
-		return fmt.Errorf("containerd does not answer; mount the directory of its socket: %w", err)
-	}
-	return nil
 }

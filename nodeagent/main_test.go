@@ -49,5 +49,6 @@ func startNode() (err error) {
 	if rt, err = runtime.Open(node.Socket); err != nil {
 		return err
 	}
-	return rt.Ready(context.Background())
+	_, err = rt.Version(context.Background())
+	return err
 }

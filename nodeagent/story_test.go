@@ -109,7 +109,7 @@ func (s *story) patch(change any) {
 func (s *story) sees(revision string, state api.State) api.ObservedContainer {
 	s.Helper()
 	var is api.Observed
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(runtimetest.Limit(10 * time.Second)); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		is = observedOf(getPod(s.T, s.kube))
 		if is.Revision == revision && len(is.Containers) == 1 && is.Containers[0].State == state {
 			return is.Containers[0]
@@ -138,7 +138,7 @@ func (s *story) says(revision, words string) api.ObservedContainer {
 func (s *story) becomes(question, want string) {
 	s.Helper()
 	got := ""
-	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(runtimetest.Limit(3 * time.Second)); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if got, _ = s.main.Dial(s.T).Ask(question); got == want {
 			return
 		}
@@ -150,7 +150,7 @@ func (s *story) becomes(question, want string) {
 func (s *story) keeps(n int) {
 	s.Helper()
 	var roots []string
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(runtimetest.Limit(5 * time.Second)); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if roots = s.roots(); len(roots) == n {
 			return
 		}

@@ -82,8 +82,8 @@ func (a *Agent) source(ctx context.Context, c *container, do move) (swap.Source,
 
 // ownRoot is where the container's shim still has its own root mounted.
 func ownRoot(c *container) (swap.Source, error) {
-	shim, err := process.Parent(c.rt.PID)
-	return swap.Source{PID: shim, Path: c.rt.Rootfs}, err
+	shim, dir, err := c.rt.OwnRoot()
+	return swap.Source{PID: shim, Path: dir}, err
 }
 
 // earlierRoot is one that the container was on before, with its writes.

@@ -37,6 +37,7 @@ func parse(args []string) (s settings, err error) {
 	f.IntVar(&o.Workers, "workers", 8, "pods worked on at once")
 	f.Var(&carry, "carry-limit", "largest writable layer that carry: [all] takes along, in bytes")
 	f.IntVar(&o.CarryLimit.Entries, "carry-entries", 10000, "most files, directories and deletions that it may hold")
+	f.BoolVar(&o.AllowUntested, "allow-untested", false, "swap also on platforms that the swap's tests were not run on")
 	f.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig file; empty inside a cluster")
 	f.StringVar(&seccompDir, "install-seccomp", "", "write the agent's seccomp profile into this directory and exit")
 	f.StringVar(&s.logFormat, "log-format", "text", "text or json")

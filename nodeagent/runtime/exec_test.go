@@ -40,7 +40,7 @@ func TestExecSaysHowItEnded(t *testing.T) {
 		if err != nil && len(err.Error()) > 5000 {
 			t.Errorf("%s: the error has %d bytes", run.command, len(err.Error()))
 		}
-		if took := time.Since(began); took > 10*time.Second {
+		if took := time.Since(began); took > runtimetest.Limit(10*time.Second) {
 			t.Errorf("%s took %s", run.command, took)
 		}
 	}
@@ -51,7 +51,7 @@ func TestExecSaysHowItEnded(t *testing.T) {
 
 func TestExecKillsWhatDoesNotEnd(t *testing.T) {
 	c := node.Run(t, runtimetest.Spec{Image: game})
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), runtimetest.Limit(300*time.Millisecond))
 	defer cancel()
 	err := rt.Exec(ctx, load(t, c), []string{"/server", "sleep"})
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), `"/server sleep"`) {
@@ -74,12 +74,12 @@ func TestExecKillsWhatDoesNotEnd(t *testing.T) {
 func TestStartsAreToldAlsoAfterARestart(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	starts := rt.Events(ctx)
-	time.Sleep(200 * time.Millisecond) // it subscribes
-	told(t, starts, time.Second, 1)
+	time.Sleep(runtimetest.Limit(200 * time.Millisecond)) // it subscribes
+	told(t, starts, runtimetest.Limit(time.Second), 1)
 	restart(t)
-	told(t, starts, time.Second, 6) // it finds out, waits a second, and subscribes again
+	told(t, starts, runtimetest.Limit(time.Second), 6) // it finds out, waits a second, and subscribes again
 	cancel()
-	for end := time.After(5 * time.Second); ; {
+	for end := time.After(runtimetest.Limit(5 * time.Second)); ; {
 		select {
 		case _, open := <-starts:
 			if !open {

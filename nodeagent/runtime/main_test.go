@@ -106,7 +106,7 @@ func restart(t *testing.T) {
 	if err := node.StartDaemon(); err != nil {
 		t.Fatal(err)
 	}
-	if err := rt.Ready(context.Background()); err != nil {
+	if _, err := rt.Version(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"strings"
 	"time"
 
@@ -40,8 +39,6 @@ type Runtime struct {
 	images cri.ImageServiceClient
 	tasks  tasks.TasksClient
 	known  known
-	// stateDir is containerd's state directory, beside its socket.
-	stateDir string
 }
 
 // Open connects to containerd's socket. The connection mends itself when
@@ -55,7 +52,7 @@ func Open(socket string) (*Runtime, error) {
 	if !ok {
 		return nil, errors.New("containerd's client has no gRPC connection")
 	}
-	return &Runtime{client: c, images: cri.NewImageServiceClient(conn), tasks: tasks.NewTasksClient(conn), stateDir: path.Dir(socket)}, nil
+	return &Runtime{client: c, images: cri.NewImageServiceClient(conn), tasks: tasks.NewTasksClient(conn)}, nil
 }
 
 // Close ends the connection.
@@ -67,8 +64,6 @@ type Container struct {
 	PID int
 	// SnapshotKey of its own root; Parent is the chain of layers below it.
 	SnapshotKey, Parent string
-	// Rootfs is where its shim has its own root mounted.
-	Rootfs string
 	// Destinations of its mounts as the OCI spec writes them.
 	Destinations []string
 	Labels       map[string]string
@@ -117,7 +112,7 @@ func (r *Runtime) Made(ctx context.Context, id string) (Container, error) {
 	if info.Runtime.Name != "io.containerd.runc.v2" {
 		return Container{}, fmt.Errorf("container %s runs on %s; only runc containers have a root that can be swapped", id, info.Runtime.Name)
 	}
-	c := Container{ID: id, SnapshotKey: info.SnapshotKey, Labels: info.Labels, Rootfs: path.Join(r.stateDir, "io.containerd.runtime.v2.task", namespace, id, "rootfs")}
+	c := Container{ID: id, SnapshotKey: info.SnapshotKey, Labels: info.Labels}
 	if err := c.readSpec(info.Spec.GetValue()); err != nil {
 		return c, fmt.Errorf("read the OCI spec of container %s: %w", id, err)
 	}
@@ -179,10 +174,11 @@ func (r *Runtime) SetLabels(ctx context.Context, id string, labels map[string]st
 	return nil
 }
 
-// Ready tells whether containerd answers.
-func (r *Runtime) Ready(ctx context.Context) error {
-	_, err := r.client.Version(ctx)
-	return err
+// Version is containerd's own, such as "1.6.20~ds1" or "v2.4.2". It tells too
+// that containerd answers.
+func (r *Runtime) Version(ctx context.Context) (string, error) {
+	v, err := r.client.Version(ctx)
+	return v.Version, err
 }
 
 // Owner is the container of a pod that kubelet made a container for.

@@ -2,6 +2,8 @@ package runtime_test
 
 import (
 	"errors"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,8 +52,18 @@ func TestContainerIsAsContainerdHasIt(t *testing.T) {
 	if !strings.Contains(strings.Join(is.Destinations, " "), "/share") {
 		t.Errorf("/share is none of the destinations %v", is.Destinations)
 	}
-	if mounts := node.Mounts(); !strings.Contains(strings.Join(mounts, " "), is.Rootfs) {
-		t.Errorf("nothing is mounted on %s, only on %v", is.Rootfs, mounts)
+	shim, dir, err := is.OwnRoot()
+	if mounts := node.Mounts(); err != nil || shim == c.PID || !slices.Contains(mounts, dir) {
+		t.Errorf("the own root is said to be on %s of process %d, mounts are on %v: %v", dir, shim, mounts, err)
+	}
+}
+
+func TestAnOwnRootThatIsNowhereIsAnError(t *testing.T) {
+	for _, pid := range []int{os.Getpid(), -1} {
+		_, _, err := runtime.Container{ID: "nobody", PID: pid}.OwnRoot()
+		if err == nil || !strings.Contains(err.Error(), "container nobody") {
+			t.Errorf("process %d: got %v", pid, err)
+		}
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hotpatch.dev/hotpatch/nodeagent/mount"
 )
 
 // Processes are the PIDs of a container, by its first process: those of its
@@ -70,10 +72,10 @@ func processes(proc, cgroups *os.File, first int) (func() ([]int, error), error)
 // anew from a thread that is not its first, /proc shows the process as one that
 // has ended, until that thread has taken over its number.
 func patiently(read func() error) error {
-	const attempts, pause = 100, 2 * time.Millisecond
-	for attempt := 1; ; attempt++ {
+	const limit = 130 * time.Millisecond // in all twice that: busy nodes are slow
+	for pause := 2 * time.Millisecond; ; pause *= 2 {
 		err := read()
-		if err == nil || attempt == attempts {
+		if err == nil || pause > limit {
 			return err
 		}
 		time.Sleep(pause)
@@ -87,18 +89,58 @@ func groupOf(proc *os.File, pid int) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	group := groupIn(string(text))
+	if !slices.Contains(strings.Split(group, "/"), "..") {
+		return group, nil
+	}
+	// We are in a cgroup namespace of our own, as pods are on v2, and the kernel
+	// shows how to get there from our group.
+	err = mount.Thread(func() error {
+		if err := enterGroupsOfShim(proc, pid); err != nil {
+			return err
+		}
+		text, err = readAt(proc, fmt.Sprintf("%d/cgroup", pid))
+		return err
+	})
+	return groupIn(string(text)), err
+}
+
+func groupIn(text string) string {
 	v2 := ""
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(text) {
 		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		switch {
 		case len(fields) < 3:
 		case fields[1] == "freezer":
-			return path.Join("freezer", fields[2]), nil
+			return "freezer" + fields[2]
 		case fields[1] == "":
 			v2 = strings.TrimPrefix(fields[2], "/")
 		}
 	}
-	return v2, nil
+	return v2
+}
+
+// enterGroupsOfShim has this thread see cgroups as a process's parent does: the
+// container's shim, which is the host's. The host's first process would be
+// another one to ask, but not everywhere may it be looked at.
+func enterGroupsOfShim(proc *os.File, pid int) error {
+	stat, err := readAt(proc, fmt.Sprintf("%d/stat", pid))
+	if err != nil {
+		return err
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) < 2 {
+		return fmt.Errorf("process %d has no parent", pid)
+	}
+	fd, err := unix.Openat(int(proc.Fd()), fields[1]+"/ns/cgroup", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open the cgroup namespace of shim %s: %w", fields[1], err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Setns(fd, unix.CLONE_NEWCGROUP); err != nil {
+		return fmt.Errorf("enter the cgroup namespace of shim %s: %w", fields[1], err)
+	}
+	return nil
 }
 
 func readAt(dir *os.File, name string) ([]byte, error) {

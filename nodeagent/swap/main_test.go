@@ -31,7 +31,12 @@ const limit = 250 * time.Millisecond
 // victim is the program that swaps once and is killed on the way.
 var victim string
 
-func TestMain(m *testing.M) { os.Exit(withNode(m)) }
+func TestMain(m *testing.M) {
+	if order := os.Getenv(lookerEnv); order != "" {
+		lookFromANamespace(order)
+	}
+	os.Exit(withNode(m))
+}
 
 func withNode(m *testing.M) int {
 	var err error
@@ -49,12 +54,7 @@ func withNode(m *testing.M) int {
 		return 1
 	}
 	defer rt.Close()
-	victim = filepath.Join(node.Dir, "victim")
-	if out, err := exec.Command("go", "build", "-o", victim, "./testdata/victim").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the victim: %v: %s\n", err, out)
-		return 1
-	}
-	programs, err := compileAll()
+	programs, err := programs()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -70,25 +70,26 @@ func withNode(m *testing.M) int {
 	return m.Run()
 }
 
-// compileAll makes the programs that test containers run beside their first one.
-func compileAll() (map[string]string, error) {
-	programs := map[string]string{}
-	for name, flags := range map[string][]string{
-		"waiter": {"-mavx", "-mno-red-zone", "-pthread"},
-		"odd":    {"-pthread"},
-	} {
-		out := filepath.Join(node.Dir, name+".out")
-		args := append([]string{"-O1", "-Wall", "-Werror", "-static", "-o", out, "testdata/" + name + ".c"}, flags...)
-		if said, err := exec.Command("gcc", args...).CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("compile %s: %w: %s", name, err, said)
+// programs are those that test containers run beside their first one, by name.
+// HOTPATCH_TEST_PROGRAMS names a folder that has them built already.
+func programs() (map[string]string, error) {
+	dir := os.Getenv("HOTPATCH_TEST_PROGRAMS")
+	if dir == "" {
+		dir = node.Dir
+		if said, err := exec.Command("make", "-C", "testdata", "OUT="+dir).CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("build the tests' programs: %w: %s", err, said)
 		}
-		program, err := os.ReadFile(out)
+	}
+	victim = filepath.Join(dir, "victim")
+	built := map[string]string{}
+	for _, name := range []string{"waiter", "odd"} {
+		program, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			return nil, err
 		}
-		programs[name] = string(program)
+		built[name] = string(program)
 	}
-	return programs, nil
+	return built, nil
 }
 
 func load(name string, image runtimetest.Image) (runtime.Image, error) {
@@ -108,7 +109,7 @@ func request(t testing.TB, c *runtimetest.Container, image runtime.Image) swap.R
 		t.Fatal(err)
 	}
 	return swap.Request{PID: c.PID, Root: swap.Source{Filesystem: &root.Filesystem}, Destinations: loaded.Destinations,
-		StageDir: t.TempDir(), CgroupDir: "/sys/fs/cgroup", StopLimit: limit, KnownFilters: loaded.KnownFilters}
+		StageDir: t.TempDir(), CgroupDir: "/sys/fs/cgroup", StopLimit: runtimetest.Limit(limit), KnownFilters: loaded.KnownFilters}
 }
 
 func inspect(t testing.TB, c *runtimetest.Container) runtime.Container {

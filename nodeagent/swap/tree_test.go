@@ -10,7 +10,6 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"hotpatch.dev/hotpatch/internal/process"
 	"hotpatch.dev/hotpatch/nodeagent/runtime/runtimetest"
 	"hotpatch.dev/hotpatch/nodeagent/swap"
 )
@@ -135,12 +134,12 @@ func TestRestoreBringsTheOwnRootBack(t *testing.T) {
 
 func restore(t *testing.T, c *runtimetest.Container) {
 	t.Helper()
-	shim, err := process.Parent(c.PID)
+	shim, dir, err := inspect(t, c).OwnRoot()
 	if err != nil {
 		t.Fatal(err)
 	}
 	req := request(t, c, v["v1"])
-	req.Root = swap.Source{PID: shim, Path: inspect(t, c).Rootfs}
+	req.Root = swap.Source{PID: shim, Path: dir}
 	do(t, req)
 }
 

@@ -109,7 +109,7 @@ func (c *Container) specOptions(image client.Image, spec Spec) []oci.SpecOpts {
 }
 
 func (c *Container) await() error {
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(Limit(20 * time.Second)); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if addr, err := os.ReadFile(filepath.Join(c.Share, "addr")); err == nil {
 			c.addr = string(addr)
 			return nil
@@ -169,7 +169,7 @@ func (c *Conn) Ask(line string) (string, error) {
 	if _, err := fmt.Fprintln(c, line); err != nil {
 		return "", err
 	}
-	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	c.SetReadDeadline(time.Now().Add(Limit(5 * time.Second)))
 	if !c.lines.Scan() {
 		return "", errors.Join(errors.New("the connection was closed"), c.lines.Err())
 	}
@@ -196,7 +196,7 @@ func (n *Node) removeContainers() error {
 }
 
 func (n *Node) remove(id string) error {
-	ctx, cancel := context.WithTimeout(Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(Context(), Limit(30*time.Second))
 	defer cancel()
 	loaded, err := n.Client.LoadContainer(ctx, id)
 	if err != nil {

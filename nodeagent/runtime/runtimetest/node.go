@@ -1,6 +1,13 @@
 // Package runtimetest gives tests a containerd of their own, on directories of
 // its own and without kubelet, with containers whose process 1 answers
 // questions over TCP. Nothing of it is left when the tests end.
+//
+// It takes containerd, its shim and runc from PATH. Where tests run without Go,
+// on another containerd than Debian's or on a slow machine, variables say so:
+//
+//	HOTPATCH_TEST_SERVER   the containers' program, built already
+//	HOTPATCH_TEST_CONFIG   version of containerd's configuration: 2 (default), 3 or 4
+//	HOTPATCH_TEST_SLOWER   how many times slower than usual the machine is
 package runtimetest
 
 import (
@@ -10,12 +17,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+)
+
+const (
+	serverEnv = "HOTPATCH_TEST_SERVER"
+	configEnv = "HOTPATCH_TEST_CONFIG"
+	slowerEnv = "HOTPATCH_TEST_SLOWER"
 )
 
 // Namespace is kubelet's in containerd.
@@ -45,7 +59,7 @@ func Start() (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{Dir: dir, Socket: filepath.Join(dir, "run/containerd.sock"), program: filepath.Join(dir, "server")}
+	n := &Node{Dir: dir, Socket: filepath.Join(dir, "socket/containerd.sock"), program: os.Getenv(serverEnv)}
 	if err := errors.Join(n.build(), n.configure()); err != nil {
 		return nil, errors.Join(err, n.Stop())
 	}
@@ -70,44 +84,6 @@ func install() error {
 	return nil
 }
 
-func (n *Node) build() error {
-	here, err := sourceDir()
-	if err != nil {
-		return err
-	}
-	build := exec.Command("go", "build", "-trimpath", "-tags", "grpcnotrace", "-o", n.program, filepath.Join(here, "testdata/server/main.go"))
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the containers' program: %w: %s", err, out)
-	}
-	return nil
-}
-
-const config = `version = 2
-root = "DIR/root"
-state = "DIR/run"
-disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.aufs", "io.containerd.nri.v1.nri"]
-[grpc]
-  address = "DIR/run/containerd.sock"
-[plugins."io.containerd.internal.v1.opt"]
-  path = "DIR/opt"
-[plugins."io.containerd.gc.v1.scheduler"]
-  schedule_delay = "0s"
-  startup_delay = "10ms"
-[plugins."io.containerd.grpc.v1.cri"]
-  stream_server_address = "127.0.0.1"
-  stream_server_port = "0"
-  disable_apparmor = true
-  restrict_oom_score_adj = true
-[plugins."io.containerd.grpc.v1.cri".cni]
-  conf_dir = "DIR/cni"
-`
-
-func (n *Node) configure() error {
-	text := strings.ReplaceAll(config, "DIR", n.Dir)
-	return os.WriteFile(filepath.Join(n.Dir, "config.toml"), []byte(text), 0o600)
-}
-
 // StartDaemon starts containerd, again after StopDaemon.
 func (n *Node) StartDaemon() (err error) {
 	if n.log, err = os.OpenFile(filepath.Join(n.Dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
@@ -120,7 +96,7 @@ func (n *Node) StartDaemon() (err error) {
 		return err
 	}
 	if n.Client == nil {
-		if n.Client, err = client.New(n.Socket, client.WithTimeout(20*time.Second)); err != nil {
+		if n.Client, err = client.New(n.Socket, client.WithTimeout(Limit(20*time.Second))); err != nil {
 			return fmt.Errorf("containerd did not start: %w: %s", err, n.Log())
 		}
 	}
@@ -129,7 +105,7 @@ func (n *Node) StartDaemon() (err error) {
 
 // awaitCRI waits until containerd's CRI plugin answers, which is its last.
 func (n *Node) awaitCRI() error {
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(Limit(20 * time.Second)); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if serving, err := n.Client.IsServing(Context()); err == nil && serving {
 			return nil
 		}
@@ -184,6 +160,15 @@ func (n *Node) Mounts() []string {
 func (n *Node) Log() string {
 	text, _ := os.ReadFile(filepath.Join(n.Dir, "log"))
 	return string(text[max(0, len(text)-4000):])
+}
+
+// Limit is a time that a test gives something to happen in, longer on a machine
+// that is slower.
+func Limit(usual time.Duration) time.Duration {
+	if times, err := strconv.Atoi(os.Getenv(slowerEnv)); err == nil && times > 1 {
+		return usual * time.Duration(times)
+	}
+	return usual
 }
 
 // Context is one in kubelet's namespace.
