@@ -7,19 +7,22 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"hotpatch.dev/hotpatch/test/rootfs"
 )
 
 // kitchen is where images are made: this repository and a folder that keeps
 // what need not be made twice.
 type kitchen struct {
 	root, cache string
+	debian      rootfs.Debian
 }
 
 func openKitchen() (*kitchen, error) {
 	dir, err := os.Getwd()
 	for ; err == nil && dir != "/"; dir = filepath.Dir(dir) {
 		if _, err := os.Stat(filepath.Join(dir, "test/images")); err == nil {
-			k := &kitchen{root: dir, cache: filepath.Join(dir, ".cluster")}
+			k := &kitchen{root: dir, cache: filepath.Join(dir, ".cluster"), debian: rootfs.Debian(filepath.Join(dir, ".cluster/debs"))}
 			return k, os.MkdirAll(k.cache, 0o755)
 		}
 	}

@@ -20,7 +20,7 @@ func push(ctx context.Context, tag string, c contents) (digest v1.Hash, size int
 	if err != nil {
 		return digest, 0, err
 	}
-	archive, err := c.tree.archive()
+	archive, err := c.tree.Archive()
 	if err != nil {
 		return digest, 0, fmt.Errorf("%s: %w", tag, err)
 	}

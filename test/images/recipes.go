@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"strings"
+
+	"hotpatch.dev/hotpatch/test/rootfs"
 )
 
 // recipe is how one image is made.
@@ -16,7 +18,7 @@ func (r recipe) name() string { name, _, _ := strings.Cut(r.tag, ":"); return na
 
 // contents is what an image holds and how it starts.
 type contents struct {
-	tree       tree
+	tree       rootfs.Tree
 	entrypoint []string
 	env        []string
 }
@@ -33,13 +35,13 @@ func recipes() []recipe {
 func program(name string) recipe {
 	file, source := "hotpatch-"+name, "cmd/hotpatch-"+name
 	return recipe{"hotpatch/" + name + ":dev", source, func(ctx context.Context, k *kitchen) (contents, error) {
-		t := tree{}
-		t.dir("tmp", 0o1777)
+		t := rootfs.Tree{}
+		t.Dir("tmp", 0o1777)
 		if err := k.certificates(ctx, t); err != nil {
 			return contents{}, err
 		}
 		binary, err := k.goBuild(ctx, source, file, "")
-		t.file(file, 0o755, binary)
+		t.File(file, 0o755, binary)
 		return contents{tree: t, entrypoint: []string{"/" + file}}, err
 	}}
 }
@@ -48,13 +50,13 @@ func program(name string) recipe {
 func gameServer(version string) recipe {
 	const source = "examples/hot-patch/server"
 	return recipe{"game-server:" + version, source, func(ctx context.Context, k *kitchen) (contents, error) {
-		t := tree{}
-		t.dir("tmp", 0o1777)
-		if err := t.copyFrom(k.path("examples/hot-patch/versions", version), "game"); err != nil {
+		t := rootfs.Tree{}
+		t.Dir("tmp", 0o1777)
+		if err := t.CopyFrom(k.path("examples/hot-patch/versions", version), "game"); err != nil {
 			return contents{}, err
 		}
 		binary, err := k.goBuild(ctx, source, "game-server-"+version, "-X main.build="+version)
-		t.file("game/server", 0o755, binary)
+		t.File("game/server", 0o755, binary)
 		return contents{tree: t, entrypoint: []string{"/game/server"}}, err
 	}}
 }
@@ -63,17 +65,17 @@ func gameServer(version string) recipe {
 func game2048() recipe {
 	const source = "examples/hot-update/image"
 	return recipe{"game-2048:v1", source, func(ctx context.Context, k *kitchen) (contents, error) {
-		t := tree{}
+		t := rootfs.Tree{}
 		for _, dir := range []string{"tmp", "run", "var/lib/nginx", "var/log/nginx", "var/www/html"} {
-			t.dir(dir, 0o755)
+			t.Dir(dir, 0o755)
 		}
-		if err := k.nginx(ctx, t); err != nil {
+		if err := k.debian.Take(ctx, t, nginxPackages, "usr/sbin/nginx", "etc/nginx/mime.types"); err != nil {
 			return contents{}, err
 		}
-		if err := t.copyFrom(k.path(source), ""); err != nil {
+		if err := t.CopyFrom(k.path(source), ""); err != nil {
 			return contents{}, err
 		}
 		env := []string{"PATH=/usr/sbin:/usr/bin"}
-		return contents{tree: t, entrypoint: []string{"nginx"}, env: env}, t.complete("usr/sbin/nginx")
+		return contents{tree: t, entrypoint: []string{"nginx"}, env: env}, t.Complete("usr/sbin/nginx")
 	}}
 }

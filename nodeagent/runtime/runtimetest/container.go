@@ -36,6 +36,9 @@ type Spec struct {
 	Options     []oci.SpecOpts
 	// Created is called before the container is started. May be nil.
 	Created func(*Container)
+	// Ready is asked until it returns no error: then the image's own program
+	// answers. Without it the one that answers questions is waited for.
+	Ready func() error
 }
 
 // Container is a running one.
@@ -90,7 +93,11 @@ func (c *Container) start(spec Spec) error {
 	if err := task.Start(ctx); err != nil {
 		return err
 	}
-	return c.await()
+	ready := spec.Ready
+	if ready == nil {
+		ready = c.readAddr
+	}
+	return c.await(ready)
 }
 
 func (c *Container) specOptions(image client.Image, spec Spec) []oci.SpecOpts {
@@ -108,15 +115,22 @@ func (c *Container) specOptions(image client.Image, spec Spec) []oci.SpecOpts {
 	return append(options, spec.Options...)
 }
 
-func (c *Container) await() error {
+func (c *Container) await(ready func() error) error {
+	var err error
 	for end := time.Now().Add(Limit(20 * time.Second)); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if addr, err := os.ReadFile(filepath.Join(c.Share, "addr")); err == nil {
-			c.addr = string(addr)
+		if err = ready(); err == nil {
 			return nil
 		}
 	}
 	log, _ := os.ReadFile(filepath.Join(c.Share, "log"))
-	return fmt.Errorf("the container does not answer: %s", log)
+	return fmt.Errorf("the container does not answer: %w: %s", err, log)
+}
+
+// readAddr reads where the program that answers questions listens.
+func (c *Container) readAddr() error {
+	addr, err := os.ReadFile(filepath.Join(c.Share, "addr"))
+	c.addr = string(addr)
+	return err
 }
 
 // Kill ends the container's processes, and leaves the rest to be looked at.

@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -23,8 +22,13 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Image is what a test image holds besides its program.
+// Image is what a test image holds besides its program, which answers questions
+// unless the image has one of its own.
 type Image struct {
+	// Base is a tarball of the lowest layer and Start how its program starts;
+	// both are empty for the program that answers questions.
+	Base  string
+	Start v1.ImageConfig
 	// Files by path; a value "→ x" makes a symlink to x, and a path ending in
 	// / a directory.
 	Files map[string]string
@@ -37,12 +41,14 @@ type Image struct {
 // Import makes an image and has it unpacked; the result is its reference by
 // digest.
 func (n *Node) Import(name string, image Image) (string, error) {
-	archive, manifest, err := n.archive(image)
+	blobs, manifest, err := n.layout(image)
 	if err != nil {
 		return "", err
 	}
 	ref := name + "@" + manifest.String()
-	if _, err := n.Client.Import(Context(), bytes.NewReader(archive), client.WithIndexName(""), client.WithDigestRef(func(digest.Digest) string { return ref })); err != nil {
+	archive := stream(blobs)
+	defer archive.Close()
+	if _, err := n.Client.Import(Context(), archive, client.WithIndexName(""), client.WithDigestRef(func(digest.Digest) string { return ref })); err != nil {
 		return "", fmt.Errorf("import %s: %w", ref, err)
 	}
 	loaded, err := n.Client.GetImage(Context(), ref)
@@ -52,19 +58,25 @@ func (n *Node) Import(name string, image Image) (string, error) {
 	return ref, loaded.Unpack(Context(), "overlayfs")
 }
 
-// archive is an OCI layout in a tarball.
-func (n *Node) archive(image Image) ([]byte, digest.Digest, error) {
-	program, err := os.ReadFile(n.program)
+// layout is an image as an OCI layout, but for a base that containerd has: bases
+// are large, and images share them.
+func (n *Node) layout(image Image) (layout, digest.Digest, error) {
+	image, err := n.withProgram(image)
 	if err != nil {
 		return nil, "", err
 	}
+	image.Start.Env = append(image.Start.Env, image.Env...)
 	blobs := layout{}
-	layers := []v1.Descriptor{blobs.layer(map[string]string{"server": string(program)}), blobs.layer(image.Files)}
+	base := blobs.add(v1.MediaTypeImageLayer, image.Base)
+	if _, err := n.Client.ContentStore().Info(Context(), base.Digest); err == nil {
+		delete(blobs, blobPath(base.Digest))
+	}
+	layers := []v1.Descriptor{base, blobs.layer(image.Files)}
 	for i := range image.Layers {
 		layers = append(layers, blobs.layer(map[string]string{fmt.Sprintf("layers/%d", i): "here"}))
 	}
 	config := v1.Image{Platform: v1.Platform{Architecture: runtime.GOARCH, OS: "linux"},
-		Config: v1.ImageConfig{Entrypoint: []string{"/server"}, WorkingDir: "/", Env: image.Env}, RootFS: v1.RootFS{Type: "layers"}}
+		Config: image.Start, RootFS: v1.RootFS{Type: "layers"}}
 	for _, l := range layers {
 		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, l.Digest) // not compressed: the same
 	}
@@ -77,18 +89,32 @@ func (n *Node) archive(image Image) ([]byte, digest.Digest, error) {
 	}
 	blobs["index.json"] = string(index)
 	blobs["oci-layout"] = `{"imageLayoutVersion":"1.0.0"}`
-	return []byte(tarball(blobs)), descriptor.Digest, nil
+	return blobs, descriptor.Digest, nil
+}
+
+// withProgram gives an image without a program the one that answers questions.
+func (n *Node) withProgram(image Image) (Image, error) {
+	if image.Base != "" {
+		return image, nil
+	}
+	program, err := os.ReadFile(n.program)
+	image.Base = tarball(map[string]string{"server": string(program)})
+	image.Start = v1.ImageConfig{Entrypoint: []string{"/server"}, WorkingDir: "/"}
+	return image, err
 }
 
 // layout is an OCI layout's files.
 type layout map[string]string
 
 func (l layout) add(mediaType, content string) v1.Descriptor {
-	sum := sha256.Sum256([]byte(content))
-	name := hex.EncodeToString(sum[:])
-	l["blobs/sha256/"+name] = content
-	return v1.Descriptor{MediaType: mediaType, Digest: digest.Digest("sha256:" + name), Size: int64(len(content))}
+	sum := sha256.New()
+	copyInto(sum, content)
+	name := digest.NewDigest(digest.SHA256, sum)
+	l[blobPath(name)] = content
+	return v1.Descriptor{MediaType: mediaType, Digest: name, Size: int64(len(content))}
 }
+
+func blobPath(name digest.Digest) string { return "blobs/sha256/" + name.Encoded() }
 
 func (l layout) layer(files map[string]string) v1.Descriptor {
 	return l.add(v1.MediaTypeImageLayer, tarball(files))
@@ -102,10 +128,23 @@ func (l layout) json(mediaType string, value any) v1.Descriptor {
 	return l.add(mediaType, string(text))
 }
 
-// tarball packs files, the same ones always to the same bytes.
+// stream packs files while they are read.
+func stream(files map[string]string) io.ReadCloser {
+	r, w := io.Pipe()
+	go func() { w.CloseWithError(pack(w, files)) }()
+	return r
+}
+
+// tarball packs files.
 func tarball(files map[string]string) string {
 	var b bytes.Buffer
-	w := tar.NewWriter(&b)
+	pack(&b, files) // memory takes everything
+	return b.String()
+}
+
+// pack writes the same files always as the same bytes.
+func pack(to io.Writer, files map[string]string) error {
+	w := tar.NewWriter(to)
 	made := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		for _, dir := range parents(name) {
@@ -116,8 +155,7 @@ func tarball(files map[string]string) string {
 		}
 		writeEntry(w, name, files[name])
 	}
-	w.Close()
-	return b.String()
+	return w.Close() // knows of any failure before
 }
 
 func writeEntry(w *tar.Writer, name, content string) {
@@ -130,8 +168,13 @@ func writeEntry(w *tar.Writer, name, content string) {
 	}
 	w.WriteHeader(header)
 	if header.Size > 0 {
-		io.WriteString(w, content)
+		copyInto(w, content)
 	}
+}
+
+// copyInto writes a long text without a second copy of all of it.
+func copyInto(w io.Writer, text string) {
+	io.Copy(w, struct{ io.Reader }{strings.NewReader(text)})
 }
 
 // parents are the directories above a path, the outermost first.

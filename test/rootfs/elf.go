@@ -1,4 +1,4 @@
-package main
+package rootfs
 
 import (
 	"bytes"
@@ -10,9 +10,9 @@ import (
 // libraryDirs is where Debian's loader looks without being told.
 var libraryDirs = []string{"lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"}
 
-// complete checks that a program finds its loader and every library in the
+// Complete checks that a program finds its loader and every library in the
 // tree, theirs too: it is a poor surprise to learn of it from a pod's log.
-func (t tree) complete(program string) error {
+func (t Tree) Complete(program string) error {
 	missing, seen := "", map[string]bool{}
 	queue := []string{program}
 	for len(queue) > 0 && missing == "" {
@@ -40,8 +40,8 @@ func (t tree) complete(program string) error {
 	return nil
 }
 
-func (t tree) needs(name string) ([]string, error) {
-	file, err := elf.NewFile(bytes.NewReader(t[name].content))
+func (t Tree) needs(name string) ([]string, error) {
+	file, err := elf.NewFile(bytes.NewReader(t[name].Content))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -50,11 +50,11 @@ func (t tree) needs(name string) ([]string, error) {
 }
 
 // find follows the links by which libraries are known.
-func (t tree) find(library string) (string, bool) {
+func (t Tree) find(library string) (string, bool) {
 	for _, dir := range libraryDirs {
 		name := path.Join(dir, library)
-		for t[name].link != "" {
-			name = path.Join(path.Dir(name), t[name].link)
+		for t[name].Link != "" {
+			name = path.Join(path.Dir(name), t[name].Link)
 		}
 		if _, ok := t[name]; ok {
 			return name, true
