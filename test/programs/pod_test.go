@@ -37,12 +37,14 @@ type pod struct {
 func run(t *testing.T, p program, ready func() error, mounts ...specs.Mount) *pod {
 	t.Helper()
 	name := strings.ToLower(t.Name())
-	kube := fake.NewClientset(&corev1.Pod{
+	out := &pod{T: t, name: name, refs: p.images(t)}
+	out.Container = node.Run(t, runtimetest.Spec{Image: out.refs["v1"], Pod: "uid-" + name, PodName: name, Name: "main", Ready: ready, Mounts: mounts})
+	out.kube = fake.NewClientset(&corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default", UID: types.UID("uid-" + name)},
 		Spec:       corev1.PodSpec{NodeName: "node-1", Containers: []corev1.Container{{Name: "main"}}},
+		Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "main", Ready: true,
+			ContainerID: "containerd://" + out.ID, ImageID: out.refs["v1"]}}},
 	})
-	out := &pod{T: t, name: name, kube: kube, refs: p.images(t)}
-	out.Container = node.Run(t, runtimetest.Spec{Image: out.refs["v1"], Pod: "uid-" + name, PodName: name, Name: "main", Ready: ready, Mounts: mounts})
 	out.began = out.first().Started
 	t.Cleanup(func() {
 		if t.Failed() {
