@@ -79,11 +79,13 @@ func (p *pod) agent() {
 // other for good.
 func (p *pod) first() process.Process {
 	p.Helper()
-	found := process.Of([]int{p.PID})
-	if len(found) != 1 {
-		p.Fatalf("the container's first process, %d, is gone", p.PID)
+	for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if found := process.Of([]int{p.PID}); len(found) == 1 { // not while it executes itself anew
+			return found[0]
+		}
 	}
-	return found[0]
+	p.Fatalf("the container's first process, %d, is gone", p.PID)
+	return process.Process{}
 }
 
 // becomes has the container on the image of a version, and returns what the
