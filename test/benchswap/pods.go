@@ -72,25 +72,39 @@ type watch struct {
 }
 
 func (b *bench) watch(ctx context.Context) (*watch, error) {
-	stream, err := b.Kube.CoreV1().Pods(stage.Namespace).Watch(ctx, metav1.ListOptions{LabelSelector: "app=" + app})
+	w := &watch{pods: map[string]corev1.Pod{}}
+	w.news = sync.NewCond(&w.mu)
+	stream, err := b.stream(ctx)
 	if err != nil {
 		return nil, err
 	}
-	w := &watch{pods: map[string]corev1.Pod{}}
-	w.news = sync.NewCond(&w.mu)
 	go func() {
-		for event := range stream.ResultChan() {
-			if pod, ok := event.Object.(*corev1.Pod); ok {
-				w.mu.Lock()
-				if w.pods[pod.Name] = *pod; event.Type == apiwatch.Deleted {
-					delete(w.pods, pod.Name)
-				}
-				w.news.Broadcast()
-				w.mu.Unlock()
-			}
+		for err == nil { // the API server ends streams of those who are slow
+			w.take(stream)
+			stream, err = b.stream(ctx)
 		}
 	}()
 	return w, nil
+}
+
+// stream begins with all pods that there are.
+func (b *bench) stream(ctx context.Context) (apiwatch.Interface, error) {
+	return b.Kube.CoreV1().Pods(stage.Namespace).Watch(ctx, metav1.ListOptions{LabelSelector: "app=" + app})
+}
+
+func (w *watch) take(stream apiwatch.Interface) {
+	for event := range stream.ResultChan() {
+		pod, ok := event.Object.(*corev1.Pod)
+		if !ok {
+			continue
+		}
+		w.mu.Lock()
+		if w.pods[pod.Name] = *pod; event.Type == apiwatch.Deleted {
+			delete(w.pods, pod.Name)
+		}
+		w.news.Broadcast()
+		w.mu.Unlock()
+	}
 }
 
 // until waits for a pod to be so.
