@@ -119,7 +119,8 @@ func names(pod *corev1.Pod) string {
 var errUserNamespace = errors.New("the container has a user namespace, whose IDs a new root would not fit; it was left alone")
 
 // inspect finds the container on the node, has the wanted image here, and looks
-// at the root. The pod's status is not asked: it lags behind restarts.
+// at the root. Which container that is the pod's status is not asked: it lags behind
+// restarts.
 func (a *Agent) inspect(ctx context.Context, c *container, pod *corev1.Pod) error {
 	if !hasContainer(pod, c.want.Name) {
 		return fmt.Errorf("the pod has no container %s; its containers are %s", c.want.Name, names(pod))

@@ -3,6 +3,7 @@ package nodeagent
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -17,8 +18,9 @@ import (
 const (
 	// holdLimit is how long the start of a container may be held up.
 	holdLimit = time.Second
-	// maxStarts is how many containers that are about to start are remembered.
-	maxStarts = 64
+	// startLimit is how long a container that was made is remembered: some never
+	// come to be started.
+	startLimit = time.Minute
 )
 
 // start is a container that should start on another image than its own. Its
@@ -26,6 +28,7 @@ const (
 // milliseconds until its processes exist, and few from then on.
 type start struct {
 	pod       string
+	made      time.Time
 	want      api.DesiredContainer
 	prepared  chan struct{} // closed when the rest is known
 	container runtime.Container
@@ -41,7 +44,8 @@ func (a *Agent) watchContainers(ctx context.Context) {
 	for event := range a.runtime.Events(ctx) {
 		switch event.Stage {
 		case runtime.Made:
-			if s := a.foresee(ctx, event.ContainerID); s != nil && len(starts) < maxStarts {
+			maps.DeleteFunc(starts, func(_ string, s *start) bool { return time.Since(s.made) > startLimit })
+			if s := a.foresee(ctx, event.ContainerID); s != nil {
 				starts[event.ContainerID] = s
 			}
 		case runtime.Created:
@@ -80,7 +84,7 @@ func (a *Agent) foresee(ctx context.Context, containerID string) *start {
 	if !ok {
 		return nil
 	}
-	s := &start{pod: owner.Pod, want: want, prepared: make(chan struct{})}
+	s := &start{pod: owner.Pod, made: time.Now(), want: want, prepared: make(chan struct{})}
 	go func() {
 		defer close(s.prepared)
 		limited, cancel := context.WithTimeout(ctx, holdLimit)

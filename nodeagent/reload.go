@@ -141,7 +141,7 @@ func (a *Agent) undo(ctx context.Context, c *container) error {
 		return err
 	}
 	target, err := a.reloadTarget(c, true)
-	if err != nil {
+	if err != nil && !errors.Is(err, errYoung) { // the reload may just have started it
 		return err
 	}
 	if target != nil {

@@ -30,7 +30,7 @@ func Repair(ctx context.Context, req Request) (Result, error) {
 }
 
 func (s *swap) repair(ctx context.Context) error {
-	if err := s.hold(); err != nil {
+	if err := s.claim(); err != nil {
 		return err
 	}
 	if err := mount.Apart(); err != nil {

@@ -59,7 +59,7 @@ func (s *swap) close() {
 
 // inspect finds the container's root and what is mounted below it.
 func (s *swap) inspect() (err error) {
-	if err := s.hold(); err != nil {
+	if err := s.claim(); err != nil {
 		return err
 	}
 	var table []mount.Entry
@@ -76,9 +76,9 @@ func (s *swap) inspect() (err error) {
 	return s.destinations()
 }
 
-// hold takes hold of the host's /proc and of the container, which is ours until
+// claim takes hold of the host's /proc and of the container, which is ours until
 // we end.
-func (s *swap) hold() (err error) {
+func (s *swap) claim() (err error) {
 	if s.proc, s.cgroups, err = openHost(s.CgroupDir); err != nil {
 		return err
 	}
