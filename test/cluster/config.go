@@ -90,6 +90,7 @@ imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
 evictionHard: {memory.available: 100Mi, nodefs.available: "0%%", nodefs.inodesFree: "0%%", imagefs.available: "0%%"}
 serializeImagePulls: false
+crashLoopBackOff: {maxContainerRestartPeriod: 1s} # tests kill what must come back
 imagePullCredentialsVerificationPolicy: NeverVerify # tests may import images by hand
 `, nodeAddress(n), pkiFile("ca.crt"), pkiFile(nodeName(n)+"-server.crt"), pkiFile(nodeName(n)+"-server.key"), cgroup, nodeName(n), serviceDNS)
 }

@@ -127,7 +127,7 @@ func (s *scene) sameView(ctx context.Context, life stage.Life) error {
 	if err != nil {
 		return err // for a moment, while the server executes itself anew
 	}
-	out, err := on.Kubectl(ctx, "exec", life.Pod, "--", "/game/server", "--version")
+	out, err := on.Exec(ctx, life.Pod, "main", "/game/server", "--version")
 	s.must(err)
 	after, err := os.ReadFile(file)
 	if err != nil {

@@ -38,6 +38,8 @@ const (
 type Stage struct {
 	Root string // of this repository
 	Kube kubernetes.Interface
+
+	config *rest.Config // of Kube
 }
 
 // Open connects to the cluster that `make cluster` started.
@@ -52,6 +54,7 @@ func Open() (*Stage, error) {
 		return nil, fmt.Errorf("no cluster to play on, run `make cluster` first: %w", err)
 	}
 	config.QPS, config.Burst = 200, 400
+	s.config = config
 	s.Kube, err = kubernetes.NewForConfig(config)
 	return s, err
 }
