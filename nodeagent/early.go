@@ -44,7 +44,7 @@ func (a *Agent) watchContainers(ctx context.Context) {
 	for event := range a.runtime.Events(ctx) {
 		switch event.Stage {
 		case runtime.Made:
-			maps.DeleteFunc(starts, func(_ string, s *start) bool { return time.Since(s.made) > startLimit })
+			forget(starts)
 			if s := a.foresee(ctx, event.ContainerID); s != nil {
 				starts[event.ContainerID] = s
 			}
@@ -57,6 +57,11 @@ func (a *Agent) watchContainers(ctx context.Context) {
 			a.lookAtPodOf(ctx, event.ContainerID)
 		}
 	}
+}
+
+// forget drops those that have not come to be started.
+func forget(starts map[string]*start) {
+	maps.DeleteFunc(starts, func(_ string, s *start) bool { return time.Since(s.made) > startLimit })
 }
 
 // lookAtPodOf has the pod of a container looked at.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"hotpatch.dev/hotpatch/api"
 )
@@ -87,6 +88,31 @@ func TestAReloadThatIsRequiredAndTakes(t *testing.T) {
 		s.becomes("read /version", version)
 		s.keeps(1)
 	}
+}
+
+// The reload may just have started the process that is to be told of going back:
+// that goes back all the same, and is told nothing.
+func TestGoingBackDoesNotWaitForWhoHasJustStarted(t *testing.T) {
+	s := tell(t)
+	youth, young := s.options.Youth, false
+	s.options.At = func(step string) {
+		if step != "release" {
+			return
+		}
+		if young = !young; young { // from the swap there to the one back
+			s.running.options.Youth = time.Hour
+		} else {
+			s.running.options.Youth = youth
+		}
+	}
+	s.agent()
+	s.wants("r2", api.DesiredContainer{Name: "main", Image: refs["v2"], Reload: &api.Reload{Signal: "SIGHUP", Require: api.RequireNewBinary, TimeoutSeconds: 1}})
+	if is := s.sees("r2", api.StateFailed); !strings.HasSuffix(is.Message, "it is back on the root before") {
+		t.Errorf("observed %+v", is)
+	}
+	s.says("r2", "patched 3 times in vain")
+	s.becomes("read /version", "v1")
+	s.becomes("hangups", strconv.Itoa(maxInVain))
 }
 
 // From one image to the next, and back to the first, not to the container's own.

@@ -27,6 +27,7 @@ type story struct {
 	kube    *fake.Clientset
 	main    *runtimetest.Container
 	options Options
+	running *Agent // the last one
 }
 
 func tell(t *testing.T, env ...string) *story {
@@ -64,6 +65,7 @@ func (s *story) agent() (stop func()) {
 	if err != nil {
 		s.Fatal(err)
 	}
+	s.running = a
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()

@@ -3,8 +3,11 @@ package swap_test
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,8 +87,8 @@ func awaitAll(t testing.TB, c *runtimetest.Container, version string) {
 	for _, s := range table(t, c) {
 		before[word(s.Kind[:])] = s.Rounds
 	}
-	for end := time.Now().Add(3 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		wrong := ""
+	for end := time.Now().Add(runtimetest.Limit(10 * time.Second)); ; time.Sleep(5 * time.Millisecond) {
+		wrong, late := "", []string{}
 		for _, s := range table(t, c) {
 			kind := word(s.Kind[:])
 			if trouble := word(s.Trouble[:]); trouble != "" {
@@ -96,15 +99,39 @@ func awaitAll(t testing.TB, c *runtimetest.Container, version string) {
 			}
 			if s.Rounds < before[kind]+2 {
 				wrong += kind + " does not come back; "
+				late = append(late, kind)
 			}
 		}
 		if wrong == "" {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("on %s: %s", version, wrong)
+			t.Fatalf("on %s: %s%s", version, wrong, stands(t, c, late))
 		}
 	}
+}
+
+// stands tells where threads of the waiter stand: whether one has lost what it
+// waits for, or the machine is busy.
+func stands(t testing.TB, c *runtimetest.Container, kinds []string) (text string) {
+	pids, err := swap.Processes("/sys/fs/cgroup", c.PID)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, pid := range pids {
+		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
+		for _, task := range tasks {
+			name, _ := os.ReadFile(task + "/comm")
+			if !slices.Contains(kinds, strings.TrimSpace(string(name))) {
+				continue
+			}
+			for _, file := range []string{"status", "syscall", "stack"} {
+				said, _ := os.ReadFile(task + "/" + file)
+				text += fmt.Sprintf("\n%s/%s\n%s", task, file, said)
+			}
+		}
+	}
+	return text
 }
 
 func TestEveryKindOfThreadMovesAndNoticesNothing(t *testing.T) {
@@ -202,7 +229,7 @@ func TestWhatAKilledSwapLeftIsPutRight(t *testing.T) {
 	for i, place := range []string{"/sub/dir", "/config/inner", "/run/secrets"} {
 		for _, moment := range []string{"pivot", "chdir/written", "release"} {
 			conn.Must(t, "chdir "+place)
-			kill(t, request(t, c, v[[]string{"v2", "v3"}[i%2]]), moment, 0, 0)
+			kill(t, request(t, c, v[[]string{"v2", "v3"}[i%2]]), Death{KillAt: moment})
 			if moment != "release" && len(look(t, c).Stragglers) != 1 {
 				t.Errorf("killed at %s in %s, it is not seen that it stayed: %+v", moment, place, look(t, c))
 			}

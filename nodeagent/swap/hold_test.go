@@ -50,7 +50,7 @@ func TestAContainerStartsOnTheNewRoot(t *testing.T) {
 func TestAHeldContainerStartsAfterTheAgentDied(t *testing.T) {
 	for _, step := range []string{"inspect", "stop", "hold", "stage", "compose", "park", "pivot", "chdir", "release", "clear"} {
 		c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref, Created: func(c *runtimetest.Container) {
-			kill(t, held(t, c, v["v2"]), step, 0, 0)
+			kill(t, held(t, c, v["v2"]), Death{KillAt: step})
 		}})
 		want := "v1"
 		if slices.Contains([]string{"pivot", "chdir", "release", "clear"}, step) {

@@ -145,7 +145,12 @@ func (g *guest) prepare() (err error) {
 	if g.path+unix.PathMax > from+scratchPages*page {
 		return errors.New("its floating point state is too large")
 	}
-	return errors.Join(g.write(mark, scratchMark), g.write(g.base, way))
+	if err := errors.Join(g.write(mark, scratchMark), g.write(g.base, way)); err != nil {
+		return err
+	}
+	// No longer the mask that sigsuspend or ppoll have while they wait: were we killed,
+	// a signal's handler would run on the way back, and the call wait for it for good.
+	return g.setMask(g.mask)
 }
 
 // read takes note of all that a thread has.
@@ -253,6 +258,7 @@ func (g *guest) run() error {
 
 func (g *guest) await() (why int, err error) {
 	for spins := 0; ; spins++ {
+		late := time.Now().After(g.m.end)
 		why, ended := heard(g.id)
 		switch {
 		case ended:
@@ -260,7 +266,7 @@ func (g *guest) await() (why int, err error) {
 			return 0, errors.New("it has ended")
 		case why != 0:
 			return why, nil
-		case time.Now().After(g.m.end):
+		case late:
 			g.stopped, g.lost = false, true // it goes its way back alone
 			return 0, errors.New("the call does not return")
 		case spins > 20:

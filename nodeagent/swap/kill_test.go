@@ -68,18 +68,18 @@ func TestKilledAtAnyMomentNobodyNotices(t *testing.T) {
 				t.Parallel()
 				k := newKiller(t, uint64(worker))
 				for range uniform / 2 {
-					k.kill(t, "", k.between(2*k.typical.Total), 0) // a new process is slower
+					k.kill(t, Death{After: k.between(2 * k.typical.Total)}) // a new process is slower
 				}
 				for range stopped / 2 {
-					k.kill(t, "park", k.between(2*k.typical.StopTime), 0)
+					k.kill(t, Death{KillAt: "park", After: k.between(2 * k.typical.StopTime)})
 				}
 				for range each / 2 {
 					for _, moment := range append(swap.Moments, swap.Steps...) {
-						skip := 0
+						how := Death{KillAt: moment}
 						if strings.HasPrefix(moment, "chdir/") { // of one of the threads
-							skip = k.IntN(10)
+							how.Skip = k.IntN(10)
 						}
-						k.kill(t, moment, 0, skip)
+						k.kill(t, how)
 					}
 				}
 				t.Logf("%d kills, %d of them before the pivot and %d too late; %d directories put right by a look, %d by the next swap",
@@ -118,14 +118,14 @@ func (k *killer) between(longest time.Duration) time.Duration {
 }
 
 // kill kills one swap, looks, and mends it one way or the other.
-func (k *killer) kill(t *testing.T, moment string, after time.Duration, skip int) {
+func (k *killer) kill(t *testing.T, how Death) {
 	t.Helper()
 	to := k.other()
-	if finished := kill(t, k.request(t, to), moment, after, skip); finished {
+	if finished := kill(t, k.request(t, to), how); finished {
 		k.late++
 	}
 	k.kills++
-	what := fmt.Sprintf("kill %d, %s after %q (%d)", k.kills, after, moment, skip)
+	what := fmt.Sprintf("kill %d, %+v", k.kills, how)
 	is := k.look(t, what)
 	if is == k.version {
 		k.early++

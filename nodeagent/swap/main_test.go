@@ -130,10 +130,19 @@ func do(t testing.TB, req swap.Request) swap.Result {
 	return result
 }
 
-// kill swaps in another process that dies at a step or moment ("": the
-// beginning), or that long after; the first ones of a moment are let pass. It
-// tells whether the swap had ended by then.
-func kill(t testing.TB, req swap.Request, moment string, after time.Duration, skip int) (finished bool) {
+// Death is how the process that swaps ends: at a step or moment ("": the
+// beginning), or that long after; the first ones of a moment are let pass.
+type Death struct {
+	KillAt string
+	After  time.Duration
+	Skip   int
+	Signal syscall.Signal // sent to a process just before; 0: none
+	To     int
+}
+
+// kill swaps in another process that dies. It tells whether the swap had ended by
+// then.
+func kill(t testing.TB, req swap.Request, how Death) (finished bool) {
 	t.Helper()
 	var order, out bytes.Buffer
 	if req.Hold != nil {
@@ -144,10 +153,8 @@ func kill(t testing.TB, req swap.Request, moment string, after time.Duration, sk
 	if err := gob.NewEncoder(&order).Encode(struct {
 		Request swap.Request
 		Held    bool // Hold, which cannot be handed over, has filled it in
-		KillAt  string
-		After   time.Duration
-		Skip    int
-	}{req, req.Hold != nil, moment, after, skip}); err != nil {
+		Death   Death
+	}{req, req.Hold != nil, how}); err != nil {
 		t.Fatal(err)
 	}
 	said := order.Bytes()
@@ -161,7 +168,7 @@ func kill(t testing.TB, req swap.Request, moment string, after time.Duration, sk
 		}
 		// A process that a parallel test is just starting still has our lock.
 		if !strings.Contains(out.String(), swap.ErrBusy.Error()) {
-			t.Fatalf("not killed at %s: %v %s", moment, err, out.String())
+			t.Fatalf("not killed at %s: %v %s", how.KillAt, err, out.String())
 		}
 	}
 	return strings.Contains(out.String(), "finished")

@@ -115,7 +115,7 @@ func TestWhoHasTheRuntimesFilterMoves(t *testing.T) {
 		t.Errorf("%d moved, as if the filter was none", result.Moved)
 	}
 	for i, want := range []string{"v3", "v1", "v2"} {
-		kill(t, patient(t, c, want), swap.Moments[i], 0, 0)
+		kill(t, patient(t, c, want), Death{KillAt: swap.Moments[i]})
 		repair(t, patient(t, c, want))
 		awaitAll(t, c, want)
 	}

@@ -120,6 +120,7 @@ func (t *tracer) seize(pid, id int) (*thread, error) {
 // make a child, and is let be.
 func (t *tracer) await(th *thread, end time.Time) error {
 	for spins := 0; ; spins++ {
+		late := time.Now().After(end) // before we look: on a busy node we may wait in between
 		why, ended := heard(th.id)
 		switch {
 		case ended:
@@ -141,7 +142,7 @@ func (t *tracer) await(th *thread, end time.Time) error {
 				return nil
 			}
 		}
-		if time.Now().After(end) {
+		if late {
 			return fmt.Errorf("%w: thread %d is in state %c", ErrNotStopped, th.id, t.state(th.id))
 		}
 		if spins > 20 {

@@ -70,7 +70,7 @@ func TestKilledAtAnyStepIsWhollyOldOrNew(t *testing.T) {
 	committed := false
 	for i, step := range swap.Steps {
 		from, to := "v1", "v2"
-		kill(t, carrying(request(t, c, v[to])), step, 0, 0)
+		kill(t, carrying(patient(t, c, to)), Death{KillAt: step})
 		committed = committed || step == "pivot"
 		want := from
 		if committed {
@@ -82,7 +82,7 @@ func TestKilledAtAnyStepIsWhollyOldOrNew(t *testing.T) {
 		if mine := conn.Must(t, "read /sub/mine"); mine != "written" {
 			t.Fatalf("killed after %s, what the container wrote is %q", step, mine)
 		}
-		back := do(t, carrying(request(t, c, v[from]))) // finds and clears what was left
+		back := do(t, carrying(patient(t, c, from))) // finds and clears what was left
 		if got := views(t, c); got != from {
 			t.Fatalf("after %s: the next swap ended on %s", step, got)
 		}

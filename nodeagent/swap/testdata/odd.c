@@ -17,6 +17,8 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sys/epoll.h>
+#include <poll.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -82,6 +84,41 @@ static void on_another_stack(void) {
 	swapcontext(&first, &second);
 }
 
+static volatile sig_atomic_t caught;
+
+static void on_signal(int n) {
+	(void)n;
+	caught++;
+}
+
+// answer makes a call that only a signal ends, again and again, and says how many
+// signals it got and how many calls came back.
+static void answer(const char *call) {
+	struct sigaction action = {.sa_handler = on_signal}; // no SA_RESTART
+	struct epoll_event event;
+	sigset_t open, blocked;
+	int epoll = epoll_create1(0);
+	sigemptyset(&open);
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGUSR1);
+	must(sigaction(SIGUSR1, &action, NULL) || (strcmp(call, "pause") && sigprocmask(SIG_BLOCK, &blocked, NULL)), "signals");
+	for (int back = 0;; back++) {
+		int before = caught;
+		must(dprintf(ready_fd, "%d caught, %d back\n", (int)caught, back) < 0, "say");
+		if (!strcmp(call, "sigsuspend"))
+			sigsuspend(&open);
+		else if (!strcmp(call, "ppoll"))
+			ppoll(NULL, 0, NULL, &open);
+		else if (!strcmp(call, "pselect"))
+			pselect(0, NULL, NULL, NULL, NULL, &open);
+		else if (!strcmp(call, "epoll_pwait")) // comes back from every stop
+			while (caught == before)
+				epoll_pwait(epoll, &event, 1, -1, &open);
+		else
+			pause();
+	}
+}
+
 int main(int argc, char **argv) {
 	const char *how = argv[1], *directory = argv[2];
 	pthread_t thread;
@@ -95,6 +132,8 @@ int main(int argc, char **argv) {
 		filter();
 	else if (!strcmp(how, "user"))
 		must(setgid(1000) || setuid(1000), how);
+	else if (!strcmp(how, "answer"))
+		answer(argv[3]);
 	else if (!strcmp(how, "deep"))
 		touch(200);
 	else if (!strcmp(how, "elsewhere") && touch(200) < 1 << 20)

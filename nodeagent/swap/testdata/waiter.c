@@ -5,7 +5,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <immintrin.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
@@ -20,68 +19,17 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-// seen is what one thread has to say; tests know its layout.
-struct seen {
-	char kind[16];
-	char version[16];  // as its working directory has it
-	char trouble[88];  // the first
-	long rounds;
-};
+#include "held.h"
 
 static struct seen *table;
 static const char *directory;
 static const long wait_ns = 20 * 1000 * 1000;
 static const struct timespec wait_time = {0, wait_ns};
 
-static void trouble(struct seen *s, const char *what, long value) {
-	if (s->trouble[0] == 0)
-		snprintf(s->trouble, sizeof s->trouble, "round %ld: %s (%ld)", s->rounds, what, value);
-}
-
 static long now(void) {
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return t.tv_sec * 1000000000L + t.tv_nsec;
-}
-
-// held makes a system call with all registers full, and what the ABI promises
-// below the stack; spin is a number of rounds to run instead.
-static long held(struct seen *s, long spin, long nr, long a, long b, long c, long d) {
-	static _Thread_local unsigned char vectors[2][16 * 32], zone[2][128]; // before and after
-	unsigned control = 0x1f80 | 0x6000, after = 0;                        // round to zero
-	for (size_t i = 0; i < sizeof vectors[0]; i++)
-		vectors[0][i] = rand();
-	for (size_t i = 0; i < sizeof zone[0]; i++)
-		zone[0][i] = rand();
-	unsigned before = _mm_getcsr();
-	_mm_setcsr(control);
-	long ret = nr, a2 = a, b2 = b, c2 = c;
-	register long d2 __asm__("r10") = d;
-	register long size __asm__("r8") = 8; // of a signal mask
-	register void *below __asm__("r12") = zone;
-	register long spins __asm__("r13") = spin;
-	__asm__ volatile(
-		".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n vmovdqu 32*\\n(%%rbx),%%ymm\\n\n .endr\n"
-		".irp n,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16\n mov 128-8*\\n(%%r12),%%r11\n mov %%r11,-8*\\n(%%rsp)\n .endr\n"
-		"test %%r13,%%r13\n jz 2f\n 1: dec %%r13\n jnz 1b\n jmp 3f\n 2: syscall\n 3:\n"
-		".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n vmovdqu %%ymm\\n,512+32*\\n(%%rbx)\n .endr\n"
-		".irp n,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16\n mov -8*\\n(%%rsp),%%r11\n mov %%r11,256-8*\\n(%%r12)\n .endr\n"
-		: "+a"(ret), "+D"(a2), "+S"(b2), "+d"(c2), "+r"(d2), "+r"(spins)
-		: "b"(vectors), "r"(below), "r"(size)
-		: "rcx", "r11", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
-		  "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
-	after = _mm_getcsr();
-	_mm_setcsr(before);
-	if (memcmp(vectors[0], vectors[1], sizeof vectors[0]) != 0)
-		trouble(s, "vector registers changed", nr);
-	if (memcmp(zone[0], zone[1], sizeof zone[0]) != 0)
-		trouble(s, "the stack changed", nr);
-	if ((after & ~0x3f) != control)
-		trouble(s, "the floating point control changed", after);
-	if (a2 != a || b2 != b || c2 != c || d2 != d)
-		trouble(s, "arguments changed", nr);
-	return ret;
 }
 
 static long call(struct seen *s, long nr, long a, long b, long c, long d) { return held(s, 0, nr, a, b, c, d); }
@@ -176,7 +124,8 @@ static void read_pipe(struct seen *s) {
 // Signals are counted by who gets them and who sends them: none may be lost, and
 // none may come where it is masked.
 static _Atomic long caught, sent;
-static _Atomic int suspended;
+static _Atomic int suspended, suspender;
+static struct seen *suspends;
 static _Thread_local _Atomic int open_mask;
 
 static void on_signal(int n) {
@@ -197,11 +146,38 @@ static void check_mask(struct seen *s) {
 static void suspend(struct seen *s) {
 	unsigned long all_open = 0;
 	open_mask = 1;
-	suspended = gettid();
+	suspends = s;
+	suspended = suspender = gettid();
 	expect(s, "sigsuspend", call(s, SYS_rt_sigsuspend, (long)&all_open, 8, 0, 0), -EINTR);
 	open_mask = 0;
 	check_mask(s);
 	expect(s, "signals caught", caught, sent);
+}
+
+// is_in tells whether a thread of ours stands in a system call.
+static int is_in(int thread, int nr) {
+	char name[64], said[16];
+	snprintf(name, sizeof name, "/proc/self/task/%d/syscall", thread);
+	int fd = open(name, O_RDONLY);
+	ssize_t n = fd < 0 ? 0 : read(fd, said, sizeof said - 1);
+	close(fd);
+	said[n > 0 ? n : 0] = 0;
+	return n > 0 && atoi(said) == nr; // "running" is 0
+}
+
+// send_signal sends the next one to who waits for it. The order proves a wait that
+// is never to end: with no signal on its way, nothing else takes who was in it out.
+static void send_signal(void) {
+	if (sent != caught)
+		return;
+	int waits = is_in(suspender, SYS_rt_sigsuspend);
+	pid_t who = suspended;
+	if (who == 0 && waits)
+		trouble(suspends, "it waits on for a signal that it has caught", sent);
+	if (who != 0) {
+		sent++;
+		syscall(SYS_tgkill, getpid(), who, SIGUSR2);
+	}
 }
 
 static void ppoll_masked(struct seen *s) {
@@ -244,6 +220,7 @@ static void *run(void *arg) {
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGUSR2);
 	pthread_sigmask(SIG_SETMASK, &mask, NULL);
+	pthread_setname_np(pthread_self(), k->name); // by which tests find it
 	if (unshare(CLONE_FS) != 0 || chdir(directory) != 0)
 		trouble(s, "unshare and chdir", errno);
 	for (;; s->rounds++) {
@@ -276,10 +253,6 @@ int main(int argc, char **argv) {
 		syscall(SYS_futex, &turns, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
 		if (write(ends[1], &next, 1) != 1)
 			return 1;
-		pid_t who = suspended;
-		if (who != 0 && sent == caught) {
-			sent++;
-			syscall(SYS_tgkill, getpid(), who, SIGUSR2);
-		}
+		send_signal();
 	}
 }

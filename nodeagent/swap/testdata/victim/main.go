@@ -17,10 +17,16 @@ import (
 type order struct {
 	Request swap.Request
 	Held    bool // Hold has filled it in
-	// KillAt is a step or moment, "" the beginning; it dies that long After.
+	Death
+}
+
+// Death is at a step or moment, "" the beginning, or that long After.
+type Death struct {
 	KillAt string
 	After  time.Duration
-	Skip   int // moments of that name
+	Skip   int            // moments of that name
+	Signal syscall.Signal // sent to a process just before; 0: none
+	To     int
 }
 
 func main() {
@@ -54,6 +60,9 @@ func (o *order) at(moment string) {
 			syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		}()
 	case moment != "":
+		if o.Signal != 0 {
+			syscall.Kill(o.To, o.Signal)
+		}
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
 	}
