@@ -66,6 +66,7 @@ func TestDecodeErrors(t *testing.T) {
 		{"metadata: {name: game}", "metadata: {name: Game}", "metadata.name: want a lower case DNS name"},
 		{"  - name: main\n", "  - name: main\n    carry: [/proc/x]\n", `spec.containers[0].carry[0]: want "all", or an absolute path`},
 		{"  - name: main\n", "  - name: main\n    carry: [all, everything]\n", `spec.containers[0].carry[1]: want "all", or an absolute path outside /proc, /sys and /dev, got "everything"`},
+		{"  rollout:", "  suspend: later\n  rollout:", "spec.suspend: want true or false, got string"},
 		{"kind: HotPatch", "kind: HotPatch\nkind: HotPatch", "game.yaml: "},
 	} {
 		doc := strings.Replace(good, c.old, c.new, 1)

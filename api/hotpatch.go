@@ -39,6 +39,9 @@ type Spec struct {
 	Containers []Container `json:"containers,omitempty"`
 	// Files are the files that the pods' sidecars put in place.
 	Files []File `json:"files,omitempty"`
+	// Suspend has nothing new start for this HotPatch. What is already asked of
+	// pods stays: agents patch them again after restarts.
+	Suspend bool `json:"suspend,omitempty"`
 	// Rollout says how many pods change, and how many at once.
 	Rollout Rollout `json:"rollout,omitzero"`
 }

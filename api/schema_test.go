@@ -59,6 +59,8 @@ func TestSchemaAgreesWithDecode(t *testing.T) {
 		{"differences are refused", "  - name: main\n", "  - name: main\n    imageConfig: Refuse\n", true},
 		{"no such policy", "  - name: main\n", "  - name: main\n    imageConfig: Ignore\n", false},
 		{"a selector", "apiVersion: apps/v1, kind: Deployment, name: game", "selector: {matchLabels: {app: x}}", true},
+		{"suspended", "  rollout:", "  suspend: true\n  rollout:", true},
+		{"suspended in words", "  rollout:", "  suspend: 'true'\n  rollout:", false},
 		{"unknown field", "rollout:", "rolout:", false},
 		{"words for a number", `"40%"`, "many", false},
 		{"below zero", `"40%"`, "-1", false},

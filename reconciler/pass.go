@@ -47,6 +47,9 @@ func (l *loop) pass(ctx context.Context, why cause) {
 			p = l.plan(t, pods)
 			l.executor.execute(l.jobContext(t), t.accepted.HotPatch.Metadata.Name, pods, p.Actions)
 		}
+		if p != nil {
+			t.hold = p.Hold
+		}
 		t.record = t.status(l.options.Cluster, time.Now(), p)
 		if t.record.Phase != "" {
 			results[t.key] = result{t.record, t.subject()}
@@ -171,10 +174,11 @@ func notListed(err error) error {
 func (l *loop) plan(t *tracked, pods []kube.Pod) *plan.Plan {
 	defer l.metrics.stage("plan")()
 	input := plan.Input{
-		HotPatch: t.accepted.HotPatch.Metadata.Name,
-		Target:   t.accepted.HotPatch.Spec.Target.String(),
-		Revision: t.accepted.revision,
-		Rollout:  t.accepted.HotPatch.Spec.Rollout,
+		HotPatch:  t.accepted.HotPatch.Metadata.Name,
+		Target:    t.accepted.HotPatch.Spec.Target.String(),
+		Revision:  t.accepted.revision,
+		Rollout:   t.accepted.HotPatch.Spec.Rollout,
+		Suspended: t.suspended(),
 	}
 	if s := t.record.Stable; s != nil {
 		input.Stable = &plan.Revision{ID: s.Revision, Containers: s.Containers, Files: s.Files}

@@ -14,10 +14,12 @@ type cluster struct {
 	revision Revision
 	stable   *Revision
 	rollout  api.Rollout
-	pods     []*simPod
-	unknown  map[string]bool // images that no registry has
-	pulled   map[string]bool // "node image"
-	started  int             // containers, so far
+	// suspended in Git
+	suspended bool
+	pods      []*simPod
+	unknown   map[string]bool // images that no registry has
+	pulled    map[string]bool // "node image"
+	started   int             // containers, so far
 }
 
 // simPod is a pod with what is true of it, in plain fields that no plan reads.
@@ -52,7 +54,7 @@ func newCluster() *cluster {
 }
 
 func (c *cluster) input() Input {
-	in := Input{HotPatch: "game", Target: "Deployment game", Revision: c.revision, Stable: c.stable, Rollout: c.rollout}
+	in := Input{HotPatch: "game", Target: "Deployment game", Revision: c.revision, Stable: c.stable, Rollout: c.rollout, Suspended: c.suspended}
 	for _, p := range c.pods {
 		in.Pods = append(in.Pods, p.Pod)
 	}

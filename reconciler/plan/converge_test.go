@@ -29,6 +29,7 @@ func (h *history) converge(t *rapid.T) {
 func (h *history) heal() {
 	h.remove()
 	clear(h.unknown)
+	h.suspended = false
 	for _, p := range h.pods {
 		p.refuse = ""
 		h.place(p, "n1")

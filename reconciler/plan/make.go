@@ -11,15 +11,23 @@ import (
 func Make(in Input) Plan {
 	w := newWorld(in)
 	if len(w.pods) == 0 {
-		return Plan{Phase: api.PhasePending, Message: w.in.Target + " has no pod now; what appears will be changed"}
+		return Plan{Phase: api.PhasePending, Message: w.empty()}
 	}
 	p := Plan{Counts: w.counts()}
-	p.Actions = oneEach(append(w.mending(), w.actions()...))
+	p.Actions = w.next()
 	p.Rows, p.Failures = w.rows()
 	p.Warnings = w.warnings()
-	p.Phase, p.Message = w.phase(p.Actions)
+	p.Phase, p.Message, p.Hold = w.phase(p.Actions)
 	p.Reached = w.complete(p.Counts) && len(p.Failures) == 0
 	return p
+}
+
+// next is what to do now.
+func (w *world) next() []Action {
+	if w.in.Suspended {
+		return nil
+	}
+	return oneEach(append(w.mending(), w.actions()...))
 }
 
 // oneEach keeps the first action of each pod: the next plan has the others.

@@ -53,7 +53,9 @@ type Input struct {
 	// images.
 	Stable  *Revision
 	Rollout api.Rollout
-	Pods    []Pod
+	// Suspended: nothing new may start.
+	Suspended bool
+	Pods      []Pod
 }
 
 // Kind of an action.
@@ -87,6 +89,8 @@ type Plan struct {
 	Counts  api.Counts
 	Phase   api.Phase
 	Message string
+	// Hold is what keeps the rest back while the phase is Paused, in few words.
+	Hold string
 	// Rows of all pods by name, and those of pods where something failed.
 	Rows, Failures []api.PodRow
 	// Warnings are things that work, but not as one might expect.

@@ -37,6 +37,8 @@ func TestAnyHistory(t *testing.T) {
 			"an image disappears":   func(*rapid.T) { h.unknown[imageOf(h.revision)] = true },
 			"images are there":      func(*rapid.T) { clear(h.unknown) },
 			"the rollout changes":   func(t *rapid.T) { h.rollout = anyRollout(t) },
+			"Git suspends it":       func(*rapid.T) { h.suspended = true },
+			"Git lets it go on":     func(*rapid.T) { h.suspended = false },
 			"a push":                h.push,
 		})
 		h.converge(t)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"hotpatch.dev/hotpatch/api"
 )
@@ -15,6 +16,7 @@ var rules = []struct {
 	broken func(*cluster, Plan) string
 }{
 	{"what is gone or has no node is left alone", untouchable},
+	{"what is suspended starts nothing, and says so", notSuspended},
 	{"nobody is asked twice for the same", askedTwice},
 	{"no more pods change at once than maxConcurrent", tooManyAtOnce},
 	{"no more Ready pods are taken than maxUnavailable", tooManyUnavailable},
@@ -30,6 +32,14 @@ func untouchable(c *cluster, p Plan) string {
 		if pod := c.byUID(a.UID); pod.Gone || pod.Node == "" {
 			return a.String()
 		}
+	}
+	return ""
+}
+
+func notSuspended(c *cluster, p Plan) string {
+	silent := !strings.Contains(p.Message, "suspended in Git") || p.Phase == api.PhaseComplete || p.Phase == api.PhaseProgressing
+	if c.suspended && (len(p.Actions) > 0 || silent) {
+		return fmt.Sprintf("%s %q, %v", p.Phase, p.Message, p.Actions)
 	}
 	return ""
 }

@@ -25,6 +25,7 @@ import (
 //	refuse POD words           so does the sidecar
 //	unknown, known IMAGE…      what the registry has
 //	rollout partition=3 maxConcurrent=25% maxUnavailable=2
+//	suspend, resume
 //	revision v2 [image] [files]   a push; an image unless told otherwise
 //	stable v1 [image] [files]     every pod has reached it
 //	plan                       print the plan
@@ -114,6 +115,8 @@ var settings = map[string]func(*cluster, []string) error{
 	"unknown": func(c *cluster, args []string) error { return c.know(args, false) },
 	"known":   func(c *cluster, args []string) error { return c.know(args, true) },
 	"rollout": (*cluster).setRollout,
+	"suspend": func(c *cluster, _ []string) error { c.suspended = true; return nil },
+	"resume":  func(c *cluster, _ []string) error { c.suspended = false; return nil },
 	"revision": func(c *cluster, args []string) error {
 		c.revision = parseShape(args[1:]).revision(args[0])
 		return nil
