@@ -89,7 +89,7 @@ func (p Pod) state() string {
 }
 
 // phase says how far it is, what is in the way, and what holds a rest back.
-func (w *world) phase(actions []Action) (phase api.Phase, message, hold string) {
+func (w *world) phase(next step) (phase api.Phase, message, hold string) {
 	trouble := w.trouble()
 	switch {
 	case trouble != "" && w.in.Suspended:
@@ -103,12 +103,15 @@ func (w *world) phase(actions []Action) (phase api.Phase, message, hold string) 
 	switch {
 	case w.complete(c):
 		return api.PhaseComplete, "", ""
-	case c.Updated >= c.Desired && c.Updated > 0 && len(w.held) > 0 && w.resting(actions):
+	case c.Updated >= c.Desired && c.Updated > 0 && len(w.held) > 0 && w.resting(next.actions):
 		return api.PhasePaused, fmt.Sprintf("the %s keeps %d of %d pods on the stable revision", partition, len(w.held), len(w.pods)), partition
-	case c.Desired == 0 && w.resting(actions):
+	case c.Desired == 0 && w.resting(next.actions):
 		return api.PhasePaused, fmt.Sprintf("the %s keeps every pod on the stable revision", partition), partition
-	case slices.ContainsFunc(actions, func(a Action) bool { return a.Kind == Prepare }):
+	case slices.ContainsFunc(next.actions, func(a Action) bool { return a.Kind == Prepare }):
 		return api.PhaseProgressing, "images are pulled ahead", ""
+	}
+	if len(next.actions) == 0 {
+		return api.PhaseProgressing, next.waits, ""
 	}
 	return api.PhaseProgressing, "", ""
 }
@@ -117,7 +120,7 @@ const suspendedInGit = "suspended in Git"
 
 // suspended names those that were told before, and may still get there.
 func (w *world) suspended() string {
-	if told := slices.DeleteFunc(slices.Clone(w.pods), func(p Pod) bool { return !w.busy(p) }); len(told) > 0 {
+	if told := w.those(w.busy); len(told) > 0 {
 		return suspendedInGit + "; told before and not there: " + named(told)
 	}
 	return suspendedInGit
