@@ -48,6 +48,8 @@ func TestDecodeErrors(t *testing.T) {
 		{"  - name: main\n", "  - name: main\n    name: main\n", `game.yaml: line 9: key "name" already set in map`},
 		{`"40%"`, `-1`, "spec.rollout.partition: want a number of pods"},
 		{`"40%"}`, `0, maxConcurrent: 0}`, "spec.rollout.maxConcurrent: with 0 nothing would ever change"},
+		{`"40%"}`, `0, minReadySeconds: -1}`, "spec.rollout.minReadySeconds: want 0 to 86400, got -1"},
+		{`"40%"}`, `0, minReadySeconds: 30s}`, "spec.rollout.minReadySeconds: want a number, got string"},
 		{"game:v2", "Game v2", `spec.containers[0].image: want an image such as registry.example/game:v2, got "registry.example:5000/Game v2"`},
 		{"SIGHUP", "HANGUP", `spec.containers[0].reload.signal: want a signal by name such as SIGHUP, got "HANGUP"`},
 		{"signal: SIGHUP,", "", "spec.containers[0].reload: give one of signal, exec and http"},

@@ -162,6 +162,9 @@ type File struct {
 	SHA256 string `json:"sha256,omitempty"`
 }
 
+// MinReady is MinReadySeconds.
+func (r Rollout) MinReady() time.Duration { return time.Duration(r.MinReadySeconds) * time.Second }
+
 // Rollout paces a change.
 type Rollout struct {
 	// Partition is how many pods stay on the stable revision. Percent rounds
@@ -173,4 +176,8 @@ type Rollout struct {
 	// MaxUnavailable stops new changes to Ready pods while so many pods are
 	// changing or not Ready; default 25%, rounded down, at least one.
 	MaxUnavailable IntOrPercent `json:"maxUnavailable,omitzero"`
+	// MinReadySeconds is how long a changed pod must have been Ready, and observed
+	// on the revision, before another takes its place among those that may be
+	// changing at once; default 0.
+	MinReadySeconds int `json:"minReadySeconds,omitempty"`
 }

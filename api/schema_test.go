@@ -7,6 +7,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -61,6 +62,8 @@ func TestSchemaAgreesWithDecode(t *testing.T) {
 		{"a selector", "apiVersion: apps/v1, kind: Deployment, name: game", "selector: {matchLabels: {app: x}}", true},
 		{"suspended", "  rollout:", "  suspend: true\n  rollout:", true},
 		{"suspended in words", "  rollout:", "  suspend: 'true'\n  rollout:", false},
+		{"proven pods", `"40%"`, "0, minReadySeconds: 30", true},
+		{"longer than a day", `"40%"`, "0, minReadySeconds: 86401", false},
 		{"unknown field", "rollout:", "rolout:", false},
 		{"words for a number", `"40%"`, "many", false},
 		{"below zero", `"40%"`, "-1", false},
@@ -140,6 +143,7 @@ func tellRules(s *jsonschema.Schema) {
 	at(s, "spec.containers.reload.http.path").Pattern = "^/"
 	at(s, "spec.containers.reload.http.port").Minimum, at(s, "spec.containers.reload.http.port").Maximum = "1", "65535"
 	at(s, "spec.containers.imageConfig").Enum = []any{ImageConfigWarn, ImageConfigRefuse}
+	at(s, "spec.rollout.minReadySeconds").Minimum, at(s, "spec.rollout.minReadySeconds").Maximum = "0", json.Number(strconv.Itoa(maxMinReady))
 	at(s, "spec.files").OneOf = given([]string{"from"}, []string{"url", "sha256"})
 }
 

@@ -136,9 +136,13 @@ func (v *validation) rollout(r Rollout) {
 	v.share("partition", r.Partition)
 	v.share("maxConcurrent", r.MaxConcurrent)
 	v.share("maxUnavailable", r.MaxUnavailable)
+	v.check(0 <= r.MinReadySeconds && r.MinReadySeconds <= maxMinReady, "spec.rollout.minReadySeconds", "want 0 to %d, got %d", maxMinReady, r.MinReadySeconds)
 	v.check(r.MaxConcurrent.moves(), "spec.rollout.maxConcurrent", "with 0 nothing would ever change; to hold pods back use partition")
 	v.check(r.MaxUnavailable.moves(), "spec.rollout.maxUnavailable", "with 0 nothing would ever change; to hold pods back use partition")
 }
+
+// maxMinReady is a day: whoever wants pods looked at for longer wants a partition.
+const maxMinReady = 24 * 60 * 60
 
 func (v *validation) share(field string, s IntOrPercent) {
 	ok := s.wrong == "" && s.Value >= 0 && (!s.Percent || s.Value <= 100)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -101,6 +102,7 @@ func planOne(ctx context.Context, cluster *cluster, item render.Item, known api.
 		Rollout:   h.Spec.Rollout,
 		Suspended: h.Spec.Suspend,
 		Pods:      pods,
+		Now:       time.Now(),
 	}
 	if st := known.Stable; st != nil {
 		input.Stable = &plan.Revision{ID: st.Revision, Containers: st.Containers, Files: st.Files}

@@ -19,6 +19,7 @@ func Make(in Input) Plan {
 	p.Rows, p.Failures = w.rows()
 	p.Warnings = w.warnings()
 	p.Phase, p.Message, p.Hold = w.phase(next)
+	p.Again = w.again(next)
 	p.Reached = w.complete(p.Counts) && len(p.Failures) == 0
 	return p
 }

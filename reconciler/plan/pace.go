@@ -1,6 +1,9 @@
 package plan
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // start applies a revision to as many of the pods as may change at once. A pod
 // that failed keeps its place among them, so that a bad revision stops there.
@@ -17,10 +20,10 @@ func (w *world) start(pods []Pod, to Revision, reason func(Pod) string) step {
 	return next
 }
 
-// pace is how many pods change and lack, and how many may.
+// pace is how many pods change, hold a place and lack, and how many may.
 type pace struct {
-	changing, atOnce     int
-	unavailable, mayLack int
+	changing, holding, atOnce int
+	unavailable, mayLack      int
 }
 
 func (w *world) pace() *pace {
@@ -29,25 +32,48 @@ func (w *world) pace() *pace {
 		atOnce:  max(1, w.in.Rollout.MaxConcurrent.Of(total)),
 		mayLack: max(1, w.in.Rollout.MaxUnavailable.OfRoundedDown(total)),
 	}
-	p.changing, p.unavailable = len(w.those(w.busy)), len(w.those(w.lacking))
+	p.changing, p.holding, p.unavailable = len(w.those(w.busy)), len(w.those(w.holding)), len(w.those(w.lacking))
 	return p
 }
 
-// take counts a pod as changing, or says what holds it.
+// take counts a pod as changing, or says what holds it. One that holds a place
+// after its last change has that place, but no more change than may at once.
 func (p *pace) take(w *world, pod Pod) (held string) {
+	proving := w.proving(pod)
 	switch {
 	case w.busy(pod):
 		return ""
-	case p.changing >= p.atOnce:
-		return fmt.Sprintf("maxConcurrent %s holds the rest until these have changed: %s", w.in.Rollout.MaxConcurrent, named(w.those(w.busy)))
-	case pod.Ready && p.unavailable >= p.mayLack:
-		return fmt.Sprintf("maxUnavailable %s holds the rest while these are changing or not Ready: %s", w.in.Rollout.MaxUnavailable, named(w.those(w.lacking)))
+	case proving && p.changing >= p.atOnce, !proving && p.holding >= p.atOnce, !w.lacking(pod) && p.unavailable >= p.mayLack:
+		return p.inTheWay(w, pod)
 	}
 	p.changing++
-	if pod.Ready {
+	if !proving {
+		p.holding++
+	}
+	if !w.lacking(pod) {
 		p.unavailable++
 	}
 	return ""
+}
+
+// inTheWay says what holds a pod, with the names of those in its way. Who only
+// has to stay Ready for some time is not named: such words would change, and be
+// committed, only because time passes.
+func (p *pace) inTheWay(w *world, pod Pod) string {
+	r := w.in.Rollout
+	changed := "changed"
+	if r.MinReadySeconds > 0 {
+		changed = fmt.Sprintf("changed and been Ready for %s", r.MinReady())
+	}
+	unsettled := w.those(func(p Pod) bool { return w.busy(p) || w.proving(p) && !p.Ready })
+	lacking := w.those(func(p Pod) bool { return w.busy(p) || !p.Ready })
+	switch {
+	case len(unsettled) >= p.atOnce:
+		return fmt.Sprintf("maxConcurrent %s holds the rest until these have %s: %s", r.MaxConcurrent, changed, named(unsettled))
+	case pod.Ready && len(lacking) >= p.mayLack:
+		return fmt.Sprintf("maxUnavailable %s holds the rest while these are changing or not Ready: %s", r.MaxUnavailable, named(lacking))
+	}
+	return fmt.Sprintf("minReadySeconds %d holds the rest until pods that have changed have been Ready for so long", r.MinReadySeconds)
 }
 
 // those are the pods of which something is true.
@@ -61,7 +87,42 @@ func (w *world) those(are func(Pod) bool) (pods []Pod) {
 }
 
 // lacking: people cannot count on the pod now.
-func (w *world) lacking(p Pod) bool { return w.busy(p) || !p.Ready }
+func (w *world) lacking(p Pod) bool { return w.holding(p) || !p.Ready }
+
+// holding a place of maxConcurrent.
+func (w *world) holding(p Pod) bool { return w.busy(p) || w.proving(p) }
+
+// proving: on the revision, but not yet Ready there for as long as was asked for.
+// The stable revision has proven itself: who is on it holds up nobody, least of
+// all those that go back to it.
+func (w *world) proving(p Pod) bool {
+	return w.in.Rollout.MinReadySeconds > 0 && w.in.Revision.ID != w.stable.ID &&
+		p.Desired.Revision == w.in.Revision.ID && p.on(w.in.Revision) && (!p.Ready || w.in.Now.Before(w.proven(p)))
+}
+
+// proven is when a pod that stays as it is has been Ready for long enough.
+func (w *world) proven(p Pod) time.Time {
+	since := p.ReadySince
+	for _, seen := range p.seenOn(w.in.Revision) {
+		if seen.After(since) {
+			since = seen
+		}
+	}
+	return since.Add(w.in.Rollout.MinReady())
+}
+
+// again is when what waits now may start though nothing has happened.
+func (w *world) again(next step) (at time.Time) {
+	if next.waits == "" {
+		return at
+	}
+	for _, p := range w.pods {
+		if proven := w.proven(p); w.proving(p) && p.Ready && (at.IsZero() || proven.Before(at)) {
+			at = proven
+		}
+	}
+	return at
+}
 
 // busy: asked for something and not there, be it by a revision before this one.
 func (w *world) busy(p Pod) bool {

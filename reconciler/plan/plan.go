@@ -7,6 +7,7 @@ package plan
 
 import (
 	"fmt"
+	"time"
 
 	"hotpatch.dev/hotpatch/api"
 )
@@ -15,6 +16,8 @@ import (
 type Pod struct {
 	Name, UID, Node string
 	Ready           bool
+	// ReadySince is when Ready last changed.
+	ReadySince time.Time
 	// Reachable: it has an address, so that its sidecar can be called.
 	Reachable bool
 	// Gone: being deleted, or ended for good. Such pods are not counted.
@@ -56,6 +59,8 @@ type Input struct {
 	// Suspended: nothing new may start.
 	Suspended bool
 	Pods      []Pod
+	// Now is when all of this was seen.
+	Now time.Time
 }
 
 // Kind of an action.
@@ -95,6 +100,8 @@ type Plan struct {
 	Rows, Failures []api.PodRow
 	// Warnings are things that work, but not as one might expect.
 	Warnings []string
+	// Again is when to plan again even if nothing happens until then; zero: never.
+	Again time.Time
 	// Reached: every pod was observed on Revision, which is now the stable one.
 	Reached bool
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
 	"hotpatch.dev/hotpatch/api"
 )
@@ -42,6 +43,25 @@ func (p Pod) hasContainer(want api.DesiredContainer) bool {
 		}
 		return is.Image == want.Image || want.Image == "" && is.State == api.StateRestored
 	})
+}
+
+// seenOn are the times at which the parts of a revision were seen in place.
+func (p Pod) seenOn(r Revision) (times []time.Time) {
+	for _, want := range r.Containers {
+		for _, is := range p.Observed.Containers {
+			if is.Name == want.Name {
+				times = append(times, is.Time)
+			}
+		}
+	}
+	for _, want := range r.Files {
+		for _, is := range p.Files.Files {
+			if is.Path == want.Path {
+				times = append(times, is.Time)
+			}
+		}
+	}
+	return times
 }
 
 func (p Pod) hasFiles(r Revision) bool {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -25,7 +26,7 @@ func TestAnyHistory(t *testing.T) {
 			"a pod is scheduled":    func(t *rapid.T) { h.place(h.any(t), h.node(t)) },
 			"a pod is deleted":      func(t *rapid.T) { h.any(t).Gone = true },
 			"the deleted are gone":  func(*rapid.T) { h.remove() },
-			"readiness changes":     func(t *rapid.T) { p := h.any(t); p.Ready = p.Node != "" && !p.Ready },
+			"readiness changes":     func(t *rapid.T) { p := h.any(t); h.setReady(p, p.Node != "" && !p.Ready) },
 			"priority changes":      func(t *rapid.T) { h.any(t).Priority = rapid.IntRange(-1, 1).Draw(t, "priority") },
 			"a container restarts":  func(t *rapid.T) { h.onNode(h.any(t), h.restart) },
 			"a container crashes":   func(t *rapid.T) { h.onNode(h.any(t), h.crash) },
@@ -37,6 +38,7 @@ func TestAnyHistory(t *testing.T) {
 			"an image disappears":   func(*rapid.T) { h.unknown[imageOf(h.revision)] = true },
 			"images are there":      func(*rapid.T) { clear(h.unknown) },
 			"the rollout changes":   func(t *rapid.T) { h.rollout = anyRollout(t) },
+			"time goes by":          func(t *rapid.T) { h.now = h.now.Add(seconds(t)) },
 			"Git suspends it":       func(*rapid.T) { h.suspended = true },
 			"Git lets it go on":     func(*rapid.T) { h.suspended = false },
 			"a push":                h.push,
@@ -133,6 +135,10 @@ func (h *history) push(t *rapid.T) {
 	}
 }
 
+func seconds(t *rapid.T) time.Duration {
+	return time.Duration(rapid.IntRange(0, 40).Draw(t, "seconds")) * time.Second
+}
+
 func imageOf(r Revision) string {
 	for _, image := range images(r) {
 		return image
@@ -150,6 +156,8 @@ func anyRollout(t *rapid.T) api.Rollout {
 		Partition:      partition.Draw(t, "partition"),
 		MaxConcurrent:  pace.Draw(t, "maxConcurrent"),
 		MaxUnavailable: pace.Draw(t, "maxUnavailable"),
+
+		MinReadySeconds: rapid.SampledFrom([]int{0, 0, 10, 30}).Draw(t, "minReadySeconds"),
 	}
 }
 
@@ -166,12 +174,29 @@ func (h *history) plan(t *rapid.T) Plan {
 	if again := Make(shuffled); dumpPlan(again) != dumpPlan(p) {
 		t.Fatalf("the order of the pods matters:\n%s\n%s", dumpPlan(p), dumpPlan(again))
 	}
+	h.timeAloneIsNoNews(t, in, p)
 	for _, rule := range rules {
 		if wrong := rule.broken(h.cluster, p); wrong != "" {
 			t.Fatalf("rule %q is broken: %s\n%s%s%s", rule.name, wrong, h.told(p), h.show(), h.truth())
 		}
 	}
 	return p
+}
+
+// timeAloneIsNoNews: while nothing is to be done, a later plan says the same.
+func (h *history) timeAloneIsNoNews(t *rapid.T, in Input, p Plan) {
+	in.Now = in.Now.Add(seconds(t))
+	later := Make(in)
+	if len(p.Actions)+len(later.Actions) > 0 {
+		return
+	}
+	if !p.Again.IsZero() && in.Now.After(p.Again) && later.Again.IsZero() && strings.HasPrefix(later.Message, "minReady") {
+		t.Fatalf("nobody looks again:\n%s%s", h.told(later), h.show())
+	}
+	later.Again = p.Again
+	if dumpPlan(p) != dumpPlan(later) {
+		t.Fatalf("only time passed, and something else is told:\n%s%s", h.told(p), h.told(later))
+	}
 }
 
 // truth is what no plan reads.

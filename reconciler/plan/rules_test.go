@@ -20,67 +20,14 @@ var rules = []struct {
 	{"what is suspended starts nothing, and says so", notSuspended},
 	{"nobody is asked twice for the same", askedTwice},
 	{"no more pods change at once than maxConcurrent", tooManyAtOnce},
+	{"who is not proven holds a place", tooManyPlaces},
+	{"it is looked at again, later", lookedAtAgain},
 	{"no more Ready pods are taken than maxUnavailable", tooManyUnavailable},
 	{"pods go one way at a time", bothWays},
 	{"the partition is kept", beyondPartition},
 	{"images are ahead of the first swap on every node", unprepared},
 	{"counts are what one counts by hand", miscounted},
 	{"reached is what all pods are on", notReached},
-}
-
-// silentWait: pods that could change do not, without a word of who is in the way,
-// or with the wrong one.
-func silentWait(c *cluster, p Plan) string {
-	busy, lacking := c.count((*simPod).changing), c.count((*simPod).lacking)
-	total, words := len(c.alive()), fmt.Sprintf("%q, %d changing, %d lacking", p.Message, busy, lacking)
-	switch {
-	case strings.HasPrefix(p.Message, "maxConcurrent"):
-		if busy < max(1, c.rollout.MaxConcurrent.Of(total)) || !c.names(p.Message, (*simPod).changing) {
-			return words
-		}
-	case strings.HasPrefix(p.Message, "maxUnavailable"):
-		if lacking < max(1, c.rollout.MaxUnavailable.OfRoundedDown(total)) || !c.names(p.Message, (*simPod).lacking) {
-			return words
-		}
-	case p.Phase == api.PhaseProgressing && p.Message == "" && len(p.Actions) == 0 && c.asked() < c.share() && c.couldChange():
-		return words
-	}
-	return ""
-}
-
-// lacking: people cannot count on it now.
-func (p *simPod) lacking() bool { return p.changing() || !p.Ready }
-
-func (c *cluster) count(are func(*simPod) bool) (n int) {
-	for _, pod := range c.alive() {
-		if are(pod) {
-			n++
-		}
-	}
-	return n
-}
-
-// names tells whether a text names all such pods, or five of them.
-func (c *cluster) names(text string, such func(*simPod) bool) bool {
-	named := 0
-	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ' ' || r == ',' }) {
-		if i := slices.IndexFunc(c.alive(), func(p *simPod) bool { return p.Name == word }); i >= 0 {
-			if named++; !such(c.alive()[i]) {
-				return false
-			}
-		}
-	}
-	return named == min(5, c.count(such))
-}
-
-// couldChange: every pod runs, and every node has the images.
-func (c *cluster) couldChange() bool {
-	for _, pod := range c.alive() {
-		if len(pod.ContainerIDs) == 0 || len(images(c.revision)) > 0 && !c.askedOn(pod.Node) {
-			return false
-		}
-	}
-	return true
 }
 
 func untouchable(c *cluster, p Plan) string {
@@ -135,10 +82,24 @@ func tooManyAtOnce(c *cluster, p Plan) string {
 	return exceeds(after, max(limit, before))
 }
 
+func tooManyPlaces(c *cluster, p Plan) string {
+	before, after := 0, 0
+	for _, pod := range c.alive() {
+		holds := pod.changing() || c.proving(pod)
+		if holds {
+			before++
+		}
+		if holds || applied(p, pod) {
+			after++
+		}
+	}
+	return exceeds(after, max(before, 1, c.rollout.MaxConcurrent.Of(len(c.alive()))))
+}
+
 func tooManyUnavailable(c *cluster, p Plan) string {
 	before, after := 0, 0
 	for _, pod := range c.alive() {
-		lacking := pod.changing() || !pod.Ready
+		lacking := pod.lacking() || c.proving(pod)
 		if lacking {
 			before++
 		}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"hotpatch.dev/hotpatch/api"
 )
@@ -24,8 +25,9 @@ import (
 //	fail POD words             the agent's swaps fail, until `heal POD`
 //	refuse POD words           so does the sidecar
 //	unknown, known IMAGE…      what the registry has
-//	rollout partition=3 maxConcurrent=25% maxUnavailable=2
+//	rollout partition=3 maxConcurrent=25% maxUnavailable=2 minReadySeconds=30
 //	suspend, resume
+//	wait 30s                   and nothing happens meanwhile; it began at noon
 //	revision v2 [image] [files]   a push; an image unless told otherwise
 //	stable v1 [image] [files]     every pod has reached it
 //	plan                       print the plan
@@ -82,8 +84,8 @@ func (c *cluster) pod(name string) (*simPod, error) {
 }
 
 var podCommands = map[string]func(*cluster, *simPod){
-	"ready":     func(_ *cluster, p *simPod) { p.Ready = true },
-	"unready":   func(_ *cluster, p *simPod) { p.Ready = false },
+	"ready":     func(c *cluster, p *simPod) { c.setReady(p, true) },
+	"unready":   func(c *cluster, p *simPod) { c.setReady(p, false) },
 	"kill":      func(_ *cluster, p *simPod) { p.Gone = true },
 	"forget":    func(_ *cluster, p *simPod) { p.Desired = api.Desired{} },
 	"restart":   (*cluster).restart,
@@ -115,6 +117,11 @@ var settings = map[string]func(*cluster, []string) error{
 	"unknown": func(c *cluster, args []string) error { return c.know(args, false) },
 	"known":   func(c *cluster, args []string) error { return c.know(args, true) },
 	"rollout": (*cluster).setRollout,
+	"wait": func(c *cluster, args []string) error {
+		d, err := time.ParseDuration(args[0])
+		c.now = c.now.Add(d)
+		return err
+	},
 	"suspend": func(c *cluster, _ []string) error { c.suspended = true; return nil },
 	"resume":  func(c *cluster, _ []string) error { c.suspended = false; return nil },
 	"revision": func(c *cluster, args []string) error {
@@ -175,6 +182,10 @@ func (c *cluster) setRollout(args []string) error {
 	}
 	for _, arg := range args {
 		name, value, _ := strings.Cut(arg, "=")
+		if name == "minReadySeconds" {
+			c.rollout.MinReadySeconds, _ = strconv.Atoi(value)
+			continue
+		}
 		if fields[name] == nil {
 			return fmt.Errorf("a rollout has no %s", name)
 		}
