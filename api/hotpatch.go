@@ -162,6 +162,24 @@ type File struct {
 	SHA256 string `json:"sha256,omitempty"`
 }
 
+// SortKey puts pods in order.
+type SortKey string
+
+// The keys. A spread takes turns between nodes, or zones; the keys after it say
+// which pod of each.
+const (
+	SortPriority         SortKey = "priority"
+	SortOrdinal          SortKey = "ordinal" // the highest first
+	SortOrdinalAscending SortKey = "ordinal-ascending"
+	SortOldest           SortKey = "oldest"
+	SortNewest           SortKey = "newest"
+	SortNodeSpread       SortKey = "node-spread"
+	SortZoneSpread       SortKey = "zone-spread"
+)
+
+// sortKeys are all there are.
+var sortKeys = []SortKey{SortPriority, SortOrdinal, SortOrdinalAscending, SortOldest, SortNewest, SortNodeSpread, SortZoneSpread}
+
 // MinReady is MinReadySeconds.
 func (r Rollout) MinReady() time.Duration { return time.Duration(r.MinReadySeconds) * time.Second }
 
@@ -180,4 +198,8 @@ type Rollout struct {
 	// on the revision, before another takes its place among those that may be
 	// changing at once; default 0.
 	MinReadySeconds int `json:"minReadySeconds,omitempty"`
+	// Order says which pods change first, by one key after the other. Pods that
+	// are not Ready always come before the others; where no key tells two apart,
+	// the higher priority does, the higher ordinal, the name.
+	Order []SortKey `json:"order,omitempty"`
 }

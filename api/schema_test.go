@@ -64,6 +64,9 @@ func TestSchemaAgreesWithDecode(t *testing.T) {
 		{"suspended in words", "  rollout:", "  suspend: 'true'\n  rollout:", false},
 		{"proven pods", `"40%"`, "0, minReadySeconds: 30", true},
 		{"longer than a day", `"40%"`, "0, minReadySeconds: 86401", false},
+		{"an order", `"40%"`, "0, order: [zone-spread, oldest]", true},
+		{"a strange order", `"40%"`, "0, order: [alphabetical]", false},
+		{"twice the same", `"40%"`, "0, order: [oldest, oldest]", false},
 		{"unknown field", "rollout:", "rolout:", false},
 		{"words for a number", `"40%"`, "many", false},
 		{"below zero", `"40%"`, "-1", false},
@@ -144,6 +147,11 @@ func tellRules(s *jsonschema.Schema) {
 	at(s, "spec.containers.reload.http.port").Minimum, at(s, "spec.containers.reload.http.port").Maximum = "1", "65535"
 	at(s, "spec.containers.imageConfig").Enum = []any{ImageConfigWarn, ImageConfigRefuse}
 	at(s, "spec.rollout.minReadySeconds").Minimum, at(s, "spec.rollout.minReadySeconds").Maximum = "0", json.Number(strconv.Itoa(maxMinReady))
+	order, _ := at(s, "spec.rollout").Properties.Get("order")
+	order.UniqueItems = true
+	for _, key := range sortKeys {
+		order.Items.Enum = append(order.Items.Enum, key)
+	}
 	at(s, "spec.files").OneOf = given([]string{"from"}, []string{"url", "sha256"})
 }
 

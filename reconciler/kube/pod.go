@@ -51,6 +51,8 @@ func fromPod(pod *corev1.Pod) Pod {
 			Name:         pod.Name,
 			UID:          string(pod.UID),
 			Node:         pod.Spec.NodeName,
+			Zone:         pod.Labels[corev1.LabelTopologyZone],
+			Created:      pod.CreationTimestamp.Time,
 			Ready:        isReady(pod),
 			ReadySince:   readySince(pod),
 			Reachable:    pod.Status.PodIP != "",

@@ -69,7 +69,7 @@ func (c *cluster) input() Input {
 
 // add has a pod appear; without a node it waits to be scheduled.
 func (c *cluster) add(name, node string, ordinal int) *simPod {
-	p := &simPod{Pod: Pod{Name: name, UID: fmt.Sprintf("uid-%d-%s", c.started, name), Ordinal: ordinal}}
+	p := &simPod{Pod: Pod{Name: name, UID: fmt.Sprintf("uid-%d-%s", c.started, name), Ordinal: ordinal, Created: c.now}}
 	c.pods = append(c.pods, p)
 	if node != "" {
 		c.schedule(p, node)

@@ -67,7 +67,7 @@ func newWorld(in Input) *world {
 			w.pods = append(w.pods, p)
 		}
 	}
-	slices.SortFunc(w.pods, before)
+	w.pods = inOrder(w.pods, in.Rollout.Order)
 	want := len(w.pods) - w.hold()
 	for _, p := range w.alreadyFirst() {
 		if len(w.chosen) < want {
@@ -148,6 +148,8 @@ func (w *world) why(p Pod) string {
 	switch {
 	case !p.Ready:
 		return "those that are not Ready first"
+	case len(w.in.Rollout.Order) > 0:
+		return "in the order " + inWords(w.in.Rollout.Order)
 	case p.Priority != 0:
 		return fmt.Sprintf("its priority is %d", p.Priority)
 	case p.Ordinal >= 0:

@@ -15,7 +15,10 @@ import (
 // Pod is what was observed of one pod.
 type Pod struct {
 	Name, UID, Node string
-	Ready           bool
+	// Zone of its node; "" where the pod does not say so.
+	Zone    string
+	Created time.Time
+	Ready   bool
 	// ReadySince is when Ready last changed.
 	ReadySince time.Time
 	// Reachable: it has an address, so that its sidecar can be called.

@@ -110,7 +110,8 @@ func (h *history) onNode(p *simPod, f func(*simPod)) {
 func (h *history) appear(t *rapid.T) {
 	node := rapid.SampledFrom([]string{"", "n1", "n2", "n3"}).Draw(t, "node")
 	h.started++ // a name of its own, even without a container
-	h.add(fmt.Sprintf("game-%d", h.started), node, rapid.IntRange(-1, 2).Draw(t, "ordinal"))
+	p := h.add(fmt.Sprintf("game-%d", h.started), node, rapid.IntRange(-1, 2).Draw(t, "ordinal"))
+	p.Zone = rapid.SampledFrom([]string{"", "east", "west"}).Draw(t, "zone")
 }
 
 func (h *history) failOnce(p *simPod) {
@@ -146,6 +147,12 @@ func imageOf(r Revision) string {
 	return ""
 }
 
+// anyOrder is the default as often as not.
+var anyOrder = [][]api.SortKey{
+	nil, nil, nil, {api.SortOldest}, {api.SortNewest, api.SortOrdinalAscending}, {api.SortOrdinal, api.SortPriority},
+	{api.SortPriority, api.SortNodeSpread, api.SortOldest}, {api.SortZoneSpread, api.SortNodeSpread},
+}
+
 func anyRollout(t *rapid.T) api.Rollout {
 	pace := rapid.SampledFrom([]api.IntOrPercent{{}, api.Count(1), api.Count(3), api.Percent(1), api.Percent(40), api.Percent(100)})
 	partition := rapid.SampledFrom([]api.IntOrPercent{
@@ -157,6 +164,7 @@ func anyRollout(t *rapid.T) api.Rollout {
 		MaxConcurrent:  pace.Draw(t, "maxConcurrent"),
 		MaxUnavailable: pace.Draw(t, "maxUnavailable"),
 
+		Order:           rapid.SampledFrom(anyOrder).Draw(t, "order"),
 		MinReadySeconds: rapid.SampledFrom([]int{0, 0, 10, 30}).Draw(t, "minReadySeconds"),
 	}
 }

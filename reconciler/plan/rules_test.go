@@ -23,6 +23,7 @@ var rules = []struct {
 	{"who is not proven holds a place", tooManyPlaces},
 	{"it is looked at again, later", lookedAtAgain},
 	{"no more Ready pods are taken than maxUnavailable", tooManyUnavailable},
+	{"nobody is passed over", passedOver},
 	{"pods go one way at a time", bothWays},
 	{"the partition is kept", beyondPartition},
 	{"images are ahead of the first swap on every node", unprepared},

@@ -22,10 +22,11 @@ import (
 //	overwrite POD…             somebody puts another file in place by hand
 //	forget POD…                someone removes what it was asked for
 //	priority POD 5
+//	zone POD west
 //	fail POD words             the agent's swaps fail, until `heal POD`
 //	refuse POD words           so does the sidecar
 //	unknown, known IMAGE…      what the registry has
-//	rollout partition=3 maxConcurrent=25% maxUnavailable=2 minReadySeconds=30
+//	rollout partition=3 maxConcurrent=25% maxUnavailable=2 minReadySeconds=30 order=oldest,node-spread
 //	suspend, resume
 //	wait 30s                   and nothing happens meanwhile; it began at noon
 //	revision v2 [image] [files]   a push; an image unless told otherwise
@@ -107,6 +108,9 @@ var settings = map[string]func(*cluster, []string) error{
 	"priority": func(c *cluster, args []string) error {
 		return c.with(args, func(p *simPod, rest string) { p.Priority, _ = strconv.Atoi(rest) })
 	},
+	"zone": func(c *cluster, args []string) error {
+		return c.with(args, func(p *simPod, rest string) { p.Zone = rest })
+	},
 	"fail": func(c *cluster, args []string) error {
 		return c.with(args, func(p *simPod, rest string) { p.fail = rest })
 	},
@@ -182,8 +186,15 @@ func (c *cluster) setRollout(args []string) error {
 	}
 	for _, arg := range args {
 		name, value, _ := strings.Cut(arg, "=")
-		if name == "minReadySeconds" {
+		switch name {
+		case "minReadySeconds":
 			c.rollout.MinReadySeconds, _ = strconv.Atoi(value)
+			continue
+		case "order":
+			c.rollout.Order = nil
+			for key := range strings.SplitSeq(value, ",") {
+				c.rollout.Order = append(c.rollout.Order, api.SortKey(key))
+			}
 			continue
 		}
 		if fields[name] == nil {
