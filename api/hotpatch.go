@@ -202,4 +202,8 @@ type Rollout struct {
 	// are not Ready always come before the others; where no key tells two apart,
 	// the higher priority does, the higher ordinal, the name.
 	Order []SortKey `json:"order,omitempty"`
+	// Window is when pods may begin to change, one or several; none: always. What
+	// has begun may end outside, and pods may always go back to the stable
+	// revision.
+	Window Windows `json:"window,omitzero"`
 }

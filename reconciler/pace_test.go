@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -52,5 +53,24 @@ func TestTimeBringsThePassThatAPlanAskedFor(t *testing.T) {
 	told := func(line string) bool { return strings.HasPrefix(line, "game-1@7 desired=") }
 	if why != timeCame || !slices.ContainsFunc(pods.log, told) {
 		t.Errorf("the pass for %q wrote %q", why.names(), pods.log)
+	}
+}
+
+// What waits for a window is looked at when it opens.
+func TestClosedWindowAsksNothingOfPods(t *testing.T) {
+	s, pods := newStage(t), &written{}
+	s.cluster, s.executor.pods = &scripted{pods: []kube.Pod{runningPod("game-0")}}, pods
+	wish := item("game", ".")
+	opens := time.Now().UTC().Add(12 * time.Hour)
+	wish.HotPatch.Spec.Rollout.Window.List = []api.Window{{Schedule: fmt.Sprintf("0 %d * * *", opens.Hour()), Duration: "1h"}}
+	got := s.commit("c1", render.Result{Items: []render.Item{wish}})["default/game"]
+	if got.status.Phase != api.PhasePaused || !strings.HasSuffix(got.subject, "(outside of its window)") {
+		t.Errorf("%s %q, subject %q", got.status.Phase, got.status.Message, got.subject)
+	}
+	if len(pods.log) != 0 {
+		t.Errorf("written: %q", pods.log)
+	}
+	if s.alarm.timer == nil || !s.alarm.timer.Stop() {
+		t.Error("nobody will look again")
 	}
 }

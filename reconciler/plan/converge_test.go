@@ -34,6 +34,7 @@ func (h *history) heal() {
 	h.remove()
 	clear(h.unknown)
 	h.suspended = false
+	h.rollout.Window = api.Windows{}
 	for _, p := range h.pods {
 		p.refuse = ""
 		h.place(p, "n1")

@@ -35,7 +35,7 @@ func (w *world) next() step {
 		return step{}
 	}
 	next := w.actions()
-	next.actions = oneEach(append(w.mending(), next.actions...))
+	next.actions = w.allowed(oneEach(append(w.mending(), next.actions...)))
 	return next
 }
 
@@ -58,10 +58,12 @@ type world struct {
 	stable       Revision
 	pods         []Pod // counted, in the order in which they change
 	chosen, held []Pod
+	window       window
 }
 
 func newWorld(in Input) *world {
 	w := &world{in: in, stable: stableOf(in)}
+	w.window = w.windowNow()
 	for _, p := range in.Pods {
 		if !p.Gone {
 			w.pods = append(w.pods, p)

@@ -113,7 +113,10 @@ func (w *world) proven(p Pod) time.Time {
 
 // again is when what waits now may start though nothing has happened.
 func (w *world) again(next step) (at time.Time) {
-	if next.waits == "" {
+	if !w.complete(w.counts()) {
+		at = w.window.turns
+	}
+	if next.waits == "" || w.window.closed {
 		return at
 	}
 	for _, p := range w.pods {

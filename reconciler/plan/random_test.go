@@ -147,6 +147,12 @@ func imageOf(r Revision) string {
 	return ""
 }
 
+// Histories begin at noon and end long before it is night.
+var (
+	everyOtherMinute = api.Windows{List: []api.Window{{Schedule: "*/2 * * * *", Duration: "1m"}}}
+	byNight          = api.Windows{List: []api.Window{{Schedule: "0 3 * * *", Duration: "1h"}}}
+)
+
 // anyOrder is the default as often as not.
 var anyOrder = [][]api.SortKey{
 	nil, nil, nil, {api.SortOldest}, {api.SortNewest, api.SortOrdinalAscending}, {api.SortOrdinal, api.SortPriority},
@@ -165,6 +171,7 @@ func anyRollout(t *rapid.T) api.Rollout {
 		MaxUnavailable: pace.Draw(t, "maxUnavailable"),
 
 		Order:           rapid.SampledFrom(anyOrder).Draw(t, "order"),
+		Window:          rapid.SampledFrom([]api.Windows{{}, {}, {}, everyOtherMinute, byNight}).Draw(t, "window"),
 		MinReadySeconds: rapid.SampledFrom([]int{0, 0, 10, 30}).Draw(t, "minReadySeconds"),
 	}
 }
@@ -193,15 +200,16 @@ func (h *history) plan(t *rapid.T) Plan {
 
 // timeAloneIsNoNews: while nothing is to be done, a later plan says the same.
 func (h *history) timeAloneIsNoNews(t *rapid.T, in Input, p Plan) {
+	shut := h.shut()
 	in.Now = in.Now.Add(seconds(t))
 	later := Make(in)
-	if len(p.Actions)+len(later.Actions) > 0 {
+	if shut != (&cluster{now: in.Now, rollout: h.rollout}).shut() || len(p.Actions)+len(later.Actions) > 0 {
 		return
 	}
 	if !p.Again.IsZero() && in.Now.After(p.Again) && later.Again.IsZero() && strings.HasPrefix(later.Message, "minReady") {
 		t.Fatalf("nobody looks again:\n%s%s", h.told(later), h.show())
 	}
-	later.Again = p.Again
+	later.Again, later.Actions = p.Again, p.Actions // none, be it that some were not allowed
 	if dumpPlan(p) != dumpPlan(later) {
 		t.Fatalf("only time passed, and something else is told:\n%s%s", h.told(p), h.told(later))
 	}

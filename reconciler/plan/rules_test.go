@@ -18,6 +18,7 @@ var rules = []struct {
 	{"what waits says for whom", silentWait},
 	{"what is gone or has no node is left alone", untouchable},
 	{"what is suspended starts nothing, and says so", notSuspended},
+	{"outside of its window nothing goes on", notOutside},
 	{"nobody is asked twice for the same", askedTwice},
 	{"no more pods change at once than maxConcurrent", tooManyAtOnce},
 	{"who is not proven holds a place", tooManyPlaces},

@@ -97,12 +97,14 @@ func (w *world) phase(next step) (phase api.Phase, message, hold string) {
 	case trouble != "":
 		return api.PhaseDegraded, trouble, ""
 	case w.in.Suspended:
-		return api.PhasePaused, w.suspended(), "suspended"
+		return api.PhasePaused, suspendedInGit + w.toldBefore(), "suspended"
 	}
 	c, partition := w.counts(), "partition "+w.in.Rollout.Partition.String()
 	switch {
 	case w.complete(c):
 		return api.PhaseComplete, "", ""
+	case w.shut(next):
+		return api.PhasePaused, w.outside(), "outside of its window"
 	case c.Updated >= c.Desired && c.Updated > 0 && len(w.held) > 0 && w.resting(next.actions):
 		return api.PhasePaused, fmt.Sprintf("the %s keeps %d of %d pods on the stable revision", partition, len(w.held), len(w.pods)), partition
 	case c.Desired == 0 && w.resting(next.actions):
@@ -118,12 +120,13 @@ func (w *world) phase(next step) (phase api.Phase, message, hold string) {
 
 const suspendedInGit = "suspended in Git"
 
-// suspended names those that were told before, and may still get there.
-func (w *world) suspended() string {
+// toldBefore names those that were told before nothing new might start, and may
+// still get there.
+func (w *world) toldBefore() string {
 	if told := w.those(w.busy); len(told) > 0 {
-		return suspendedInGit + "; told before and not there: " + named(told)
+		return "; told before and not there: " + named(told)
 	}
-	return suspendedInGit
+	return ""
 }
 
 // empty is what there is to say without a pod.

@@ -27,7 +27,9 @@ import (
 //	refuse POD words           so does the sidecar
 //	unknown, known IMAGE…      what the registry has
 //	rollout partition=3 maxConcurrent=25% maxUnavailable=2 minReadySeconds=30 order=oldest,node-spread
+//	window 0 22 * * 1-5 for 4h in Europe/Berlin
 //	suspend, resume
+//	clock 2026-11-30T22:00:00+01:00
 //	wait 30s                   and nothing happens meanwhile; it began at noon
 //	revision v2 [image] [files]   a push; an image unless told otherwise
 //	stable v1 [image] [files]     every pod has reached it
@@ -125,6 +127,15 @@ var settings = map[string]func(*cluster, []string) error{
 		d, err := time.ParseDuration(args[0])
 		c.now = c.now.Add(d)
 		return err
+	},
+	"clock": func(c *cluster, args []string) (err error) {
+		c.now, err = time.Parse(time.RFC3339, args[0])
+		return err
+	},
+	"window": func(c *cluster, args []string) error {
+		w := api.Window{Schedule: strings.Join(args[:5], " "), Duration: args[6], TimeZone: args[8]}
+		c.rollout.Window.List = append(c.rollout.Window.List, w)
+		return nil
 	},
 	"suspend": func(c *cluster, _ []string) error { c.suspended = true; return nil },
 	"resume":  func(c *cluster, _ []string) error { c.suspended = false; return nil },

@@ -83,3 +83,29 @@ func (c *cluster) proving(p *simPod) bool {
 	return p.Desired.Revision == c.revision.ID && p.on() == c.revision.ID &&
 		(!p.Ready || c.now.Sub(p.ReadySince) < enough || c.now.Sub(p.moved) < enough)
 }
+
+// shut: no window is open.
+func (c *cluster) shut() bool {
+	switch {
+	case len(c.rollout.Window.List) == 0:
+		return false
+	case c.rollout.Window.List[0].Schedule == byNight.List[0].Schedule:
+		return c.now.Hour() != 3
+	}
+	return c.now.Minute()%2 == 1
+}
+
+func notOutside(c *cluster, p Plan) string {
+	if c.stable != nil && c.stable.ID == c.revision.ID {
+		return ""
+	}
+	for _, a := range p.Actions {
+		if c.shut() && a.Revision.ID == c.revision.ID {
+			return a.String()
+		}
+	}
+	if !c.shut() && strings.HasPrefix(p.Message, "outside") {
+		return p.Message
+	}
+	return ""
+}
