@@ -82,6 +82,10 @@ func inWords(t reflect.Type) string {
 		return "a list"
 	case reflect.Struct, reflect.Map:
 		return "fields"
+	case reflect.Int:
+		return "a number"
+	case reflect.Bool:
+		return "true or false"
 	}
 	return "a " + t.Kind().String()
 }

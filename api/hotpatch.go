@@ -39,6 +39,9 @@ type Spec struct {
 	Containers []Container `json:"containers,omitempty"`
 	// Files are the files that the pods' sidecars put in place.
 	Files []File `json:"files,omitempty"`
+	// Suspend has nothing new start for this HotPatch. What is already asked of
+	// pods stays: agents patch them again after restarts.
+	Suspend bool `json:"suspend,omitempty"`
 	// Rollout says how many pods change, and how many at once.
 	Rollout Rollout `json:"rollout,omitzero"`
 }
@@ -159,6 +162,27 @@ type File struct {
 	SHA256 string `json:"sha256,omitempty"`
 }
 
+// SortKey puts pods in order.
+type SortKey string
+
+// The keys. A spread takes turns between nodes, or zones; the keys after it say
+// which pod of each.
+const (
+	SortPriority         SortKey = "priority"
+	SortOrdinal          SortKey = "ordinal" // the highest first
+	SortOrdinalAscending SortKey = "ordinal-ascending"
+	SortOldest           SortKey = "oldest"
+	SortNewest           SortKey = "newest"
+	SortNodeSpread       SortKey = "node-spread"
+	SortZoneSpread       SortKey = "zone-spread"
+)
+
+// sortKeys are all there are.
+var sortKeys = []SortKey{SortPriority, SortOrdinal, SortOrdinalAscending, SortOldest, SortNewest, SortNodeSpread, SortZoneSpread}
+
+// MinReady is MinReadySeconds.
+func (r Rollout) MinReady() time.Duration { return time.Duration(r.MinReadySeconds) * time.Second }
+
 // Rollout paces a change.
 type Rollout struct {
 	// Partition is how many pods stay on the stable revision. Percent rounds
@@ -170,4 +194,16 @@ type Rollout struct {
 	// MaxUnavailable stops new changes to Ready pods while so many pods are
 	// changing or not Ready; default 25%, rounded down, at least one.
 	MaxUnavailable IntOrPercent `json:"maxUnavailable,omitzero"`
+	// MinReadySeconds is how long a changed pod must have been Ready, and observed
+	// on the revision, before another takes its place among those that may be
+	// changing at once; default 0.
+	MinReadySeconds int `json:"minReadySeconds,omitempty"`
+	// Order says which pods change first, by one key after the other. Pods that
+	// are not Ready always come before the others; where no key tells two apart,
+	// the higher priority does, the higher ordinal, the name.
+	Order []SortKey `json:"order,omitempty"`
+	// Window is when pods may begin to change, one or several; none: always. What
+	// has begun may end outside, and pods may always go back to the stable
+	// revision.
+	Window Windows `json:"window,omitzero"`
 }

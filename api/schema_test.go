@@ -7,6 +7,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -59,6 +60,19 @@ func TestSchemaAgreesWithDecode(t *testing.T) {
 		{"differences are refused", "  - name: main\n", "  - name: main\n    imageConfig: Refuse\n", true},
 		{"no such policy", "  - name: main\n", "  - name: main\n    imageConfig: Ignore\n", false},
 		{"a selector", "apiVersion: apps/v1, kind: Deployment, name: game", "selector: {matchLabels: {app: x}}", true},
+		{"suspended", "  rollout:", "  suspend: true\n  rollout:", true},
+		{"suspended in words", "  rollout:", "  suspend: 'true'\n  rollout:", false},
+		{"proven pods", `"40%"`, "0, minReadySeconds: 30", true},
+		{"longer than a day", `"40%"`, "0, minReadySeconds: 86401", false},
+		{"an order", `"40%"`, "0, order: [zone-spread, oldest]", true},
+		{"a strange order", `"40%"`, "0, order: [alphabetical]", false},
+		{"twice the same", `"40%"`, "0, order: [oldest, oldest]", false},
+		{"a window", `"40%"`, "0, window: {schedule: '0 22 * * 1-5', duration: 4h, timeZone: Europe/Berlin}", true},
+		{"two windows", `"40%"`, "0, window: [{schedule: '@daily', duration: 4h}, {schedule: '@weekly', duration: 1h30m}]", true},
+		{"a window without an end", `"40%"`, "0, window: {schedule: '@daily'}", false},
+		{"a number without a unit", `"40%"`, "0, window: {schedule: '@daily', duration: '4'}", false},
+		{"no window at all", `"40%"`, "0, window: []", false},
+		{"a window with a typo", `"40%"`, "0, window: {schedule: '@daily', duratoin: 4h}", false},
 		{"unknown field", "rollout:", "rolout:", false},
 		{"words for a number", `"40%"`, "many", false},
 		{"below zero", `"40%"`, "-1", false},
@@ -93,10 +107,14 @@ func TestSchemaAgreesWithDecode(t *testing.T) {
 // generate makes the schema of a HotPatch as a person writes one.
 func generate(t *testing.T) []byte {
 	t.Helper()
-	r := &jsonschema.Reflector{DoNotReference: true, Anonymous: true, Mapper: mapped}
+	r := &jsonschema.Reflector{DoNotReference: true, Anonymous: true}
 	if err := r.AddGoComments("hotpatch.dev/hotpatch/api", "./", jsonschema.WithFullComment()); err != nil {
 		t.Fatal(err)
 	}
+	window := r.Reflect(Window{})
+	window.Version = ""
+	at(window, "duration").Pattern = `^([0-9]+(\.[0-9]+)?(h|m|s))+$`
+	r.Mapper = func(t reflect.Type) *jsonschema.Schema { return mapped(t, window) }
 	s := r.Reflect(HotPatch{})
 	s.ID = "https://hotpatch.dev/schema/v1alpha1/hotpatch.json"
 	tellRules(s)
@@ -107,14 +125,19 @@ func generate(t *testing.T) []byte {
 	return append(out, '\n')
 }
 
-func mapped(t reflect.Type) *jsonschema.Schema {
-	if t != reflect.TypeFor[IntOrPercent]() {
-		return nil
+// mapped are the types that stand for more than one.
+func mapped(t reflect.Type, window *jsonschema.Schema) *jsonschema.Schema {
+	one := uint64(1)
+	switch t {
+	case reflect.TypeFor[IntOrPercent]():
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
+			{Type: "integer", Minimum: "0"},
+			{Type: "string", Pattern: `^(\d|[1-9]\d|100)%$`},
+		}}
+	case reflect.TypeFor[Windows]():
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{window, {Type: "array", Items: window, MinItems: &one}}}
 	}
-	return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
-		{Type: "integer", Minimum: "0"},
-		{Type: "string", Pattern: `^(\d|[1-9]\d|100)%$`},
-	}}
+	return nil
 }
 
 // tellRules adds what the types cannot say, out of the patterns that Validate
@@ -138,6 +161,12 @@ func tellRules(s *jsonschema.Schema) {
 	at(s, "spec.containers.reload.http.path").Pattern = "^/"
 	at(s, "spec.containers.reload.http.port").Minimum, at(s, "spec.containers.reload.http.port").Maximum = "1", "65535"
 	at(s, "spec.containers.imageConfig").Enum = []any{ImageConfigWarn, ImageConfigRefuse}
+	at(s, "spec.rollout.minReadySeconds").Minimum, at(s, "spec.rollout.minReadySeconds").Maximum = "0", json.Number(strconv.Itoa(maxMinReady))
+	order, _ := at(s, "spec.rollout").Properties.Get("order")
+	order.UniqueItems = true
+	for _, key := range sortKeys {
+		order.Items.Enum = append(order.Items.Enum, key)
+	}
 	at(s, "spec.files").OneOf = given([]string{"from"}, []string{"url", "sha256"})
 }
 

@@ -9,7 +9,7 @@ type Phase string
 const (
 	PhasePending     Phase = "Pending"     // accepted, nothing has changed yet
 	PhaseProgressing Phase = "Progressing" // pods are changing
-	PhasePaused      Phase = "Paused"      // as far as partition lets it
+	PhasePaused      Phase = "Paused"      // as far as Git lets it; Message says what holds
 	PhaseComplete    Phase = "Complete"    // every pod observed on the revision
 	PhaseDegraded    Phase = "Degraded"    // something failed; Message says what
 	PhaseRolledBack  Phase = "RolledBack"  // back on the stable revision

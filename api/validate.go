@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -136,9 +137,45 @@ func (v *validation) rollout(r Rollout) {
 	v.share("partition", r.Partition)
 	v.share("maxConcurrent", r.MaxConcurrent)
 	v.share("maxUnavailable", r.MaxUnavailable)
+	v.order(r.Order)
+	v.windows(r.Window)
+	v.check(0 <= r.MinReadySeconds && r.MinReadySeconds <= maxMinReady, "spec.rollout.minReadySeconds", "want 0 to %d, got %d", maxMinReady, r.MinReadySeconds)
 	v.check(r.MaxConcurrent.moves(), "spec.rollout.maxConcurrent", "with 0 nothing would ever change; to hold pods back use partition")
 	v.check(r.MaxUnavailable.moves(), "spec.rollout.maxUnavailable", "with 0 nothing would ever change; to hold pods back use partition")
 }
+
+func (v *validation) order(keys []SortKey) {
+	for i, key := range keys {
+		field := fmt.Sprintf("spec.rollout.order[%d]", i)
+		v.check(slices.Contains(sortKeys, key), field, "want one of %s, got %q", words(sortKeys), key)
+		v.check(!slices.Contains(keys[:i], key), field, "%q stands here twice", key)
+	}
+}
+
+func (v *validation) windows(ws Windows) {
+	v.check(ws.wrong == "", "spec.rollout.window", "%s", ws.wrong)
+	for i, w := range ws.List {
+		field := "spec.rollout.window"
+		if len(ws.List) > 1 {
+			field += fmt.Sprintf("[%d]", i)
+		}
+		_, mistakes := w.parse()
+		for _, m := range mistakes {
+			v.check(false, field+"."+m.field, "%s", m.reason)
+		}
+	}
+}
+
+func words[T ~string](list []T) string {
+	var all []string
+	for _, one := range list {
+		all = append(all, string(one))
+	}
+	return strings.Join(all, ", ")
+}
+
+// maxMinReady is a day: whoever wants pods looked at for longer wants a partition.
+const maxMinReady = 24 * 60 * 60
 
 func (v *validation) share(field string, s IntOrPercent) {
 	ok := s.wrong == "" && s.Value >= 0 && (!s.Percent || s.Value <= 100)

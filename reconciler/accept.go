@@ -36,6 +36,13 @@ type tracked struct {
 	accepted *accepted
 	problem  error // why what is wanted is not accepted
 	record   api.HotPatchStatus
+	hold     string // what kept pods back when a plan was last made
+}
+
+// suspended is a brake: it acts from the commit that asks for it, even if the
+// rest of that commit cannot be put in force, and is let go with what can be.
+func (t *tracked) suspended() bool {
+	return t.accepted != nil && t.accepted.HotPatch.Spec.Suspend || t.wanted != nil && t.wanted.HotPatch.Spec.Suspend
 }
 
 // errWaiting: what is needed is being asked for; a pass follows the answer.

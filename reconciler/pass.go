@@ -25,6 +25,7 @@ type observer interface {
 type loop struct {
 	*Reconciler
 	tracked map[string]*tracked // by HotPatch
+	alarm   alarm               // for the next plan that is due
 	known   *rendered
 	life    context.Context // of the leadership: watches and jobs end with it
 }
@@ -38,7 +39,7 @@ func (l *loop) pass(ctx context.Context, why cause) {
 	l.acceptAll(ctx, why)
 	l.cluster.Watch(l.life, l.scopes())
 	underway, claims := l.jobs.underway(), claims{}
-	results := map[string]result{}
+	results, next := map[string]result{}, time.Time{}
 	for _, t := range l.inOrder() {
 		pods, err := l.observe(t, underway, claims)
 		t.problem = cmp.Or(t.problem, err)
@@ -47,13 +48,25 @@ func (l *loop) pass(ctx context.Context, why cause) {
 			p = l.plan(t, pods)
 			l.executor.execute(l.jobContext(t), t.accepted.HotPatch.Metadata.Name, pods, p.Actions)
 		}
+		if p != nil {
+			t.hold, next = p.Hold, earlier(next, p.Again)
+		}
 		t.record = t.status(l.options.Cluster, time.Now(), p)
 		if t.record.Phase != "" {
 			results[t.key] = result{t.record, t.subject()}
 		}
 	}
+	l.alarm.set(next, func() { l.trigger.fire(timeCame) })
 	l.recorder.submit(results)
 	l.metrics.show(results)
+}
+
+// earlier of two times, of which the zero one means never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // wish takes over what the newest commit asks for, if there is a newer one. It
@@ -171,10 +184,12 @@ func notListed(err error) error {
 func (l *loop) plan(t *tracked, pods []kube.Pod) *plan.Plan {
 	defer l.metrics.stage("plan")()
 	input := plan.Input{
-		HotPatch: t.accepted.HotPatch.Metadata.Name,
-		Target:   t.accepted.HotPatch.Spec.Target.String(),
-		Revision: t.accepted.revision,
-		Rollout:  t.accepted.HotPatch.Spec.Rollout,
+		HotPatch:  t.accepted.HotPatch.Metadata.Name,
+		Target:    t.accepted.HotPatch.Spec.Target.String(),
+		Revision:  t.accepted.revision,
+		Rollout:   t.accepted.HotPatch.Spec.Rollout,
+		Suspended: t.suspended(),
+		Now:       time.Now(),
 	}
 	if s := t.record.Stable; s != nil {
 		input.Stable = &plan.Revision{ID: s.Revision, Containers: s.Containers, Files: s.Files}

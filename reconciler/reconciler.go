@@ -140,6 +140,7 @@ func (r *Reconciler) work(ctx context.Context) error {
 	beside.Go(func() { r.follower.follow(ctx) })
 	beside.Go(func() { r.recorder.record(ctx) })
 	r.trigger.serve(ctx, func(ctx context.Context, why cause) { r.measured(ctx, l, why) })
+	l.alarm.stop()
 	beside.Wait()
 	r.jobs.wait()
 	return nil

@@ -66,10 +66,14 @@ func (t *tracked) trouble() error {
 }
 
 func (t *tracked) inWords(problem error) string {
-	if t.record.Revision == "" {
-		return problem.Error()
+	words := problem.Error()
+	if t.record.Revision != "" {
+		words += fmt.Sprintf("; revision %s stays in force", t.record.Revision)
 	}
-	return fmt.Sprintf("%v; revision %s stays in force", problem, t.record.Revision)
+	if t.suspended() {
+		words += "; suspended in Git"
+	}
+	return words
 }
 
 const maxSubject = 100
@@ -84,7 +88,7 @@ func (t *tracked) subject() string {
 	if t.accepted != nil {
 		spec = t.accepted.HotPatch.Spec
 	}
-	return plan.Subject(name, version(spec), t.record, spec.Rollout)
+	return plan.Subject(name, version(spec), t.record, t.hold)
 }
 
 // brief leaves out file and object, which the record names.

@@ -17,11 +17,12 @@ const (
 	workEnded                     // a write or a call has come back
 	retryDue                      // something that failed may be tried again
 	resync                        // time has passed: look at everything again
+	timeCame                      // at which something was to be planned again
 )
 
 // names of the causes, as metrics and logs have them.
 var causeNames = map[cause]string{
-	newCommit: "commit", podsChanged: "pods", workEnded: "work", retryDue: "retry", resync: "resync",
+	newCommit: "commit", podsChanged: "pods", workEnded: "work", retryDue: "retry", resync: "resync", timeCame: "time",
 }
 
 // names lists what is in c.
@@ -73,6 +74,24 @@ func (t *trigger) serve(ctx context.Context, work func(context.Context, cause)) 
 		case <-t.wake:
 			work(ctx, t.take())
 		}
+	}
+}
+
+// alarm rings at one moment, the last that it was set to.
+type alarm struct{ timer *time.Timer }
+
+// set forgets what was set before; at the zero time it never rings. It goes by
+// the clock as it is now: one that is put back, or sleeps, is met by the resync.
+func (a *alarm) set(at time.Time, ring func()) {
+	a.stop()
+	if !at.IsZero() {
+		a.timer = time.AfterFunc(time.Until(at), ring)
+	}
+}
+
+func (a *alarm) stop() {
+	if a.timer != nil {
+		a.timer.Stop()
 	}
 }
 

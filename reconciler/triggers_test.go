@@ -68,3 +68,33 @@ func TestBurstOfPodEventsIsOnePass(t *testing.T) {
 		t.Errorf("%d calls after a second burst, want 2", n)
 	}
 }
+
+func TestAlarmRingsOnceAtTheLastTimeSet(t *testing.T) {
+	rung := make(chan string, 2)
+	var a alarm
+	defer a.stop()
+	a.set(time.Now().Add(20*time.Millisecond), func() { rung <- "first" })
+	start := time.Now()
+	a.set(start.Add(60*time.Millisecond), func() { rung <- "second" })
+	if which := <-rung; which != "second" || time.Since(start) < 60*time.Millisecond {
+		t.Errorf("the %s rang after %s", which, time.Since(start))
+	}
+	a.set(time.Now().Add(20*time.Millisecond), func() { rung <- "third" })
+	a.set(time.Time{}, nil)
+	select {
+	case which := <-rung:
+		t.Errorf("the %s rang, though never was set", which)
+	case <-time.After(60 * time.Millisecond):
+	}
+}
+
+func TestEarlierKnowsNever(t *testing.T) {
+	never := time.Time{}
+	for _, c := range []struct{ a, b, want time.Time }{
+		{never, never, never}, {noon, never, noon}, {never, noon, noon}, {noon, later, noon}, {later, noon, noon},
+	} {
+		if got := earlier(c.a, c.b); !got.Equal(c.want) {
+			t.Errorf("earlier of %s and %s is %s", c.a, c.b, got)
+		}
+	}
+}

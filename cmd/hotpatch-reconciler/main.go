@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // windows name time zones, and the image has none
 
 	"hotpatch.dev/hotpatch/internal/logging"
 	"hotpatch.dev/hotpatch/reconciler"

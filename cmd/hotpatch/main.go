@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	_ "time/tzdata" // windows name time zones, which not every machine knows
 )
 
 func main() {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -95,11 +96,13 @@ func planOne(ctx context.Context, cluster *cluster, item render.Item, known api.
 		return plan.Plan{}, &api.Error{File: item.File, Object: "HotPatch " + h.Key(), Field: "spec.target", Reason: err.Error()}
 	}
 	input := plan.Input{
-		HotPatch: h.Metadata.Name,
-		Target:   h.Spec.Target.String(),
-		Revision: plan.Revision{ID: api.Revision(containers, files), Containers: containers, Files: files},
-		Rollout:  h.Spec.Rollout,
-		Pods:     pods,
+		HotPatch:  h.Metadata.Name,
+		Target:    h.Spec.Target.String(),
+		Revision:  plan.Revision{ID: api.Revision(containers, files), Containers: containers, Files: files},
+		Rollout:   h.Spec.Rollout,
+		Suspended: h.Spec.Suspend,
+		Pods:      pods,
+		Now:       time.Now(),
 	}
 	if st := known.Stable; st != nil {
 		input.Stable = &plan.Revision{ID: st.Revision, Containers: st.Containers, Files: st.Files}

@@ -179,7 +179,7 @@ func printPhase(s Streams, st api.HotPatchStatus) {
 
 // printTroubles says below a table what its columns cannot.
 func printTroubles(s Streams, st api.HotPatchStatus) {
-	if st.Message != "" && (st.Phase == api.PhaseDegraded || st.Phase == api.PhaseRolledBack) {
+	if st.Message != "" {
 		fmt.Fprintf(s.Out, "\n%s is %s: %s\n", st.Metadata.Name, st.Phase, st.Message)
 	}
 	for _, row := range st.Failures {

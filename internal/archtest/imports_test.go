@@ -21,7 +21,7 @@ var owners = map[string][]string{
 	"k8s.io/client-go/tools/leaderelection":   {"reconciler/kube"},
 	"github.com/containerd/":                  {"nodeagent/runtime"},
 	"github.com/moby/sys/mountinfo":           {"nodeagent/mount"},
-	"github.com/robfig/cron/":                 {"gitsource"},
+	"github.com/robfig/cron/":                 {"gitsource", "api"},
 	"github.com/invopop/jsonschema":           {"api"},
 }
 

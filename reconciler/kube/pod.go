@@ -5,6 +5,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -50,7 +51,10 @@ func fromPod(pod *corev1.Pod) Pod {
 			Name:         pod.Name,
 			UID:          string(pod.UID),
 			Node:         pod.Spec.NodeName,
+			Zone:         pod.Labels[corev1.LabelTopologyZone],
+			Created:      pod.CreationTimestamp.Time,
 			Ready:        isReady(pod),
+			ReadySince:   readySince(pod),
 			Reachable:    pod.Status.PodIP != "",
 			Gone:         isGone(pod),
 			Priority:     number(pod.Labels[PriorityLabel], 0),
@@ -85,6 +89,16 @@ func isReady(pod *corev1.Pod) bool {
 		}
 	}
 	return false
+}
+
+// readySince is when readiness last changed.
+func readySince(pod *corev1.Pod) time.Time {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.LastTransitionTime.Time
+		}
+	}
+	return time.Time{}
 }
 
 func isGone(pod *corev1.Pod) bool {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"hotpatch.dev/hotpatch/api"
 )
@@ -14,10 +15,13 @@ type cluster struct {
 	revision Revision
 	stable   *Revision
 	rollout  api.Rollout
-	pods     []*simPod
-	unknown  map[string]bool // images that no registry has
-	pulled   map[string]bool // "node image"
-	started  int             // containers, so far
+	// suspended in Git
+	suspended bool
+	pods      []*simPod
+	unknown   map[string]bool // images that no registry has
+	pulled    map[string]bool // "node image"
+	started   int             // containers, so far
+	now       time.Time
 }
 
 // simPod is a pod with what is true of it, in plain fields that no plan reads.
@@ -29,6 +33,8 @@ type simPod struct {
 	// fail is what goes wrong whenever the agent swaps, refuse what the
 	// sidecar answers; "" for nothing.
 	fail, refuse string
+	// moved is when it was last brought somewhere.
+	moved time.Time
 }
 
 // on is the revision that the pod is on, its files included if it has some:
@@ -45,14 +51,16 @@ func (p *simPod) strayed() bool { return p.files == byHand }
 
 const byHand = "by hand"
 
+var noon = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+
 func newCluster() *cluster {
 	var h api.HotPatch
 	h.Default()
-	return &cluster{rollout: h.Spec.Rollout, unknown: map[string]bool{}, pulled: map[string]bool{}}
+	return &cluster{rollout: h.Spec.Rollout, unknown: map[string]bool{}, pulled: map[string]bool{}, now: noon}
 }
 
 func (c *cluster) input() Input {
-	in := Input{HotPatch: "game", Target: "Deployment game", Revision: c.revision, Stable: c.stable, Rollout: c.rollout}
+	in := Input{HotPatch: "game", Target: "Deployment game", Revision: c.revision, Stable: c.stable, Rollout: c.rollout, Suspended: c.suspended, Now: c.now}
 	for _, p := range c.pods {
 		in.Pods = append(in.Pods, p.Pod)
 	}
@@ -61,7 +69,7 @@ func (c *cluster) input() Input {
 
 // add has a pod appear; without a node it waits to be scheduled.
 func (c *cluster) add(name, node string, ordinal int) *simPod {
-	p := &simPod{Pod: Pod{Name: name, UID: fmt.Sprintf("uid-%d-%s", c.started, name), Ordinal: ordinal}}
+	p := &simPod{Pod: Pod{Name: name, UID: fmt.Sprintf("uid-%d-%s", c.started, name), Ordinal: ordinal, Created: c.now}}
 	c.pods = append(c.pods, p)
 	if node != "" {
 		c.schedule(p, node)
@@ -70,8 +78,15 @@ func (c *cluster) add(name, node string, ordinal int) *simPod {
 }
 
 func (c *cluster) schedule(p *simPod, node string) {
-	p.Node, p.Ready, p.Reachable = node, true, true
+	p.Node, p.Reachable = node, true
+	c.setReady(p, true)
 	c.restart(p)
+}
+
+func (c *cluster) setReady(p *simPod, ready bool) {
+	if p.Ready != ready {
+		p.Ready, p.ReadySince = ready, c.now
+	}
 }
 
 // restart gives a pod's container a new root, that of its own image.
@@ -86,7 +101,8 @@ func (c *cluster) restart(p *simPod) {
 // crash ends a pod's container; the next one is not there yet.
 func (c *cluster) crash(p *simPod) {
 	c.restart(p)
-	p.Ready, p.ContainerIDs = false, map[string]string{}
+	c.setReady(p, false)
+	p.ContainerIDs = map[string]string{}
 }
 
 // overwrite has somebody put another file in place by hand.
@@ -115,7 +131,7 @@ func (c *cluster) act(plan Plan) {
 			p.Prepare = api.Prepare{Revision: a.Revision.ID, Containers: a.Revision.Containers}
 			continue
 		}
-		if p.SidecarError = p.update(a.Revision); p.SidecarError == "" {
+		if p.SidecarError = p.update(a.Revision, c.now); p.SidecarError == "" {
 			p.Prepare = api.Prepare{}
 			p.Desired = api.Desired{HotPatch: "game", Revision: a.Revision.ID, Containers: a.Revision.Containers, Files: a.Revision.Files}
 		}
@@ -132,7 +148,7 @@ func (c *cluster) byUID(uid string) *simPod {
 
 // update has the sidecar put the files of a revision in place, and returns why
 // it did not.
-func (p *simPod) update(r Revision) string {
+func (p *simPod) update(r Revision, now time.Time) string {
 	for _, f := range r.Files {
 		if p.hasFile(f) {
 			continue
@@ -140,7 +156,8 @@ func (p *simPod) update(r Revision) string {
 		if p.refuse != "" {
 			return p.refuse
 		}
-		p.Files.Files = []api.ObservedFile{{Path: f.Path, Version: f.Version, SHA256: f.SHA256, State: api.FileUpdated}}
+		p.Files.Files = []api.ObservedFile{{Path: f.Path, Version: f.Version, SHA256: f.SHA256, State: api.FileUpdated, Time: now}}
+		p.moved = now
 		if p.files = f.Version; len(r.Containers) == 0 {
 			p.at = r.ID
 		}
@@ -160,10 +177,23 @@ func (c *cluster) work(p *simPod) {
 	if p.Desired.Revision == "" {
 		return
 	}
+	before := p.Observed.Containers
 	p.Observed.Revision, p.Observed.Containers = p.Desired.Revision, nil
 	for _, want := range p.Desired.Containers {
-		p.Observed.Containers = append(p.Observed.Containers, c.swap(p, want))
+		p.Observed.Containers = append(p.Observed.Containers, c.since(before, c.swap(p, want)))
 	}
+}
+
+// since gives what was seen the time at which it was first so.
+func (c *cluster) since(before []api.ObservedContainer, is api.ObservedContainer) api.ObservedContainer {
+	is.Time = c.now
+	for _, was := range before {
+		is.Time = was.Time
+		if was != is {
+			is.Time = c.now
+		}
+	}
+	return is
 }
 
 func (c *cluster) pull(node string, want api.DesiredContainer) api.PreparedImage {
@@ -179,6 +209,9 @@ func (c *cluster) pull(node string, want api.DesiredContainer) api.PreparedImage
 func (c *cluster) swap(p *simPod, want api.DesiredContainer) api.ObservedContainer {
 	is := api.ObservedContainer{Name: want.Name, ContainerID: p.ContainerIDs[want.Name], Image: want.Image, State: api.StatePatched}
 	there := p.at == p.Desired.Revision
+	if !there {
+		p.moved = c.now
+	}
 	p.at = p.Desired.Revision
 	switch {
 	case p.fail != "" && !there:

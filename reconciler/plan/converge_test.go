@@ -10,11 +10,15 @@ import (
 // should be after few steps, for good.
 func (h *history) converge(t *rapid.T) {
 	h.heal()
-	steps := 10 + 5*len(h.pods)
+	steps := 10 + 8*len(h.pods)
 	for i := 0; ; i++ {
 		p, before := h.plan(t), dump(h.input())
 		h.act(p)
 		h.workAll()
+		if dump(h.input()) == before && !p.Again.IsZero() {
+			h.now = p.Again
+			continue
+		}
 		if dump(h.input()) == before {
 			h.settled(t, p)
 			return
@@ -29,13 +33,15 @@ func (h *history) converge(t *rapid.T) {
 func (h *history) heal() {
 	h.remove()
 	clear(h.unknown)
+	h.suspended = false
+	h.rollout.Window = api.Windows{}
 	for _, p := range h.pods {
 		p.refuse = ""
 		h.place(p, "n1")
 		if len(p.ContainerIDs) == 0 {
 			h.restart(p)
 		}
-		p.Ready = true
+		h.setReady(p, true)
 	}
 }
 

@@ -11,15 +11,32 @@ import (
 func Make(in Input) Plan {
 	w := newWorld(in)
 	if len(w.pods) == 0 {
-		return Plan{Phase: api.PhasePending, Message: w.in.Target + " has no pod now; what appears will be changed"}
+		return Plan{Phase: api.PhasePending, Message: w.empty()}
 	}
 	p := Plan{Counts: w.counts()}
-	p.Actions = oneEach(append(w.mending(), w.actions()...))
+	next := w.next()
+	p.Actions = next.actions
 	p.Rows, p.Failures = w.rows()
 	p.Warnings = w.warnings()
-	p.Phase, p.Message = w.phase(p.Actions)
+	p.Phase, p.Message, p.Hold = w.phase(next)
+	p.Again = w.again(next)
 	p.Reached = w.complete(p.Counts) && len(p.Failures) == 0
 	return p
+}
+
+// step is what to do now, or why what should start cannot.
+type step struct {
+	actions []Action
+	waits   string
+}
+
+func (w *world) next() step {
+	if w.in.Suspended {
+		return step{}
+	}
+	next := w.actions()
+	next.actions = w.allowed(oneEach(append(w.mending(), next.actions...)))
+	return next
 }
 
 // oneEach keeps the first action of each pod: the next plan has the others.
@@ -41,16 +58,18 @@ type world struct {
 	stable       Revision
 	pods         []Pod // counted, in the order in which they change
 	chosen, held []Pod
+	window       window
 }
 
 func newWorld(in Input) *world {
 	w := &world{in: in, stable: stableOf(in)}
+	w.window = w.windowNow()
 	for _, p := range in.Pods {
 		if !p.Gone {
 			w.pods = append(w.pods, p)
 		}
 	}
-	slices.SortFunc(w.pods, before)
+	w.pods = inOrder(w.pods, in.Rollout.Order)
 	want := len(w.pods) - w.hold()
 	for _, p := range w.alreadyFirst() {
 		if len(w.chosen) < want {
@@ -104,8 +123,9 @@ func (w *world) given(p Pod) bool {
 
 // actions are what to do now: what must go back goes back before anything goes
 // on, and never both at once.
-func (w *world) actions() []Action {
-	if back, wait := w.returning(); wait {
+func (w *world) actions() step {
+	back, wait := w.returning()
+	if wait {
 		return back
 	}
 	var next []Pod
@@ -115,10 +135,10 @@ func (w *world) actions() []Action {
 		}
 	}
 	if len(next) == 0 {
-		return nil
+		return step{waits: back.waits}
 	}
 	if prepare, ready := w.prepare(); !ready {
-		return prepare
+		return step{actions: prepare}
 	}
 	return w.start(next, w.in.Revision, func(p Pod) string {
 		return fmt.Sprintf("%d of %d pods should be on it, %s", len(w.chosen), len(w.pods), w.why(p))
@@ -130,6 +150,8 @@ func (w *world) why(p Pod) string {
 	switch {
 	case !p.Ready:
 		return "those that are not Ready first"
+	case len(w.in.Rollout.Order) > 0:
+		return "in the order " + inWords(w.in.Rollout.Order)
 	case p.Priority != 0:
 		return fmt.Sprintf("its priority is %d", p.Priority)
 	case p.Ordinal >= 0:
@@ -141,15 +163,19 @@ func (w *world) why(p Pod) string {
 // returning takes held pods back, and tells whether others wait for that: those
 // that were given the revision first, then those that strayed. One that strayed
 // and never got there may hold the place that the others need.
-func (w *world) returning() (actions []Action, wait bool) {
+func (w *world) returning() (back step, wait bool) {
 	given, strayed := w.astray()
-	actions = w.start(append(given, strayed...), w.stable, func(p Pod) string {
+	back = w.start(append(given, strayed...), w.stable, func(p Pod) string {
 		if p.Desired.Revision == w.in.Revision.ID {
 			return fmt.Sprintf("the partition %s keeps %d of %d pods back", w.in.Rollout.Partition, len(w.held), len(w.pods))
 		}
 		return "a held pod belongs on the stable revision"
 	})
-	return actions, len(given)+len(actions) > 0 || slices.ContainsFunc(w.held, w.onItsWay)
+	onTheirWay := slices.DeleteFunc(slices.Clone(w.held), func(p Pod) bool { return !w.onItsWay(p) })
+	if back.waits == "" && len(onTheirWay) > 0 {
+		back.waits = "these go back first: " + named(onTheirWay)
+	}
+	return back, len(given)+len(back.actions)+len(onTheirWay) > 0
 }
 
 // astray are held pods that were given the revision, or belong on the stable
@@ -182,56 +208,4 @@ func (w *world) strayed(p Pod) bool {
 // onItsWay: told to go back, but its agent did not begin yet.
 func (w *world) onItsWay(p Pod) bool {
 	return p.Desired.Revision == w.stable.ID && p.Observed.Revision == w.in.Revision.ID && !p.on(w.stable)
-}
-
-// start applies a revision to as many of the pods as may change at once. A pod
-// that failed keeps its place among them, so that a bad revision stops there.
-// Whatever it is asked for next needs no other place: nothing else could mend it.
-func (w *world) start(pods []Pod, to Revision, reason func(Pod) string) []Action {
-	changing, unavailable := w.changing()
-	total := len(w.pods)
-	atOnce := max(1, w.in.Rollout.MaxConcurrent.Of(total))
-	mayLack := max(1, w.in.Rollout.MaxUnavailable.OfRoundedDown(total))
-	var actions []Action
-	for _, p := range pods {
-		if !w.busy(p) {
-			if changing >= atOnce || p.Ready && unavailable >= mayLack {
-				continue
-			}
-			changing++
-			if p.Ready {
-				unavailable++
-			}
-		}
-		actions = append(actions, Action{Kind: Apply, Pod: p.Name, UID: p.UID, Revision: to, Reason: reason(p)})
-	}
-	return actions
-}
-
-// changing counts the pods that were asked for something and are not there, and
-// those that are so or are not Ready.
-func (w *world) changing() (changing, unavailable int) {
-	for _, p := range w.pods {
-		busy := w.busy(p)
-		if busy {
-			changing++
-		}
-		if busy || !p.Ready {
-			unavailable++
-		}
-	}
-	return changing, unavailable
-}
-
-// busy: asked for something and not there, be it by a revision before this one.
-func (w *world) busy(p Pod) bool {
-	switch p.Desired.Revision {
-	case "":
-		return false
-	case w.in.Revision.ID:
-		return !p.on(w.in.Revision)
-	case w.stable.ID:
-		return !p.on(w.stable)
-	}
-	return !p.on(Revision{ID: p.Desired.Revision, Containers: p.Desired.Containers, Files: p.Desired.Files})
 }

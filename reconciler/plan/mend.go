@@ -10,7 +10,7 @@ func (w *world) mending() []Action {
 	var actions []Action
 	for _, p := range w.pods {
 		to := w.told(p)
-		if p.hasFiles(to) || !p.running(to) || len(actions) == atOnce {
+		if p.hasFiles(to) || !p.running(to) || !w.mayGo(to) || len(actions) == atOnce {
 			continue
 		}
 		actions = append(actions, Action{Kind: Apply, Pod: p.Name, UID: p.UID, Revision: to, Reason: "its files are not the ones that it was told to have"})

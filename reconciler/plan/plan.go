@@ -7,6 +7,7 @@ package plan
 
 import (
 	"fmt"
+	"time"
 
 	"hotpatch.dev/hotpatch/api"
 )
@@ -14,7 +15,12 @@ import (
 // Pod is what was observed of one pod.
 type Pod struct {
 	Name, UID, Node string
-	Ready           bool
+	// Zone of its node; "" where the pod does not say so.
+	Zone    string
+	Created time.Time
+	Ready   bool
+	// ReadySince is when Ready last changed.
+	ReadySince time.Time
 	// Reachable: it has an address, so that its sidecar can be called.
 	Reachable bool
 	// Gone: being deleted, or ended for good. Such pods are not counted.
@@ -53,7 +59,11 @@ type Input struct {
 	// images.
 	Stable  *Revision
 	Rollout api.Rollout
-	Pods    []Pod
+	// Suspended: nothing new may start.
+	Suspended bool
+	Pods      []Pod
+	// Now is when all of this was seen.
+	Now time.Time
 }
 
 // Kind of an action.
@@ -87,10 +97,14 @@ type Plan struct {
 	Counts  api.Counts
 	Phase   api.Phase
 	Message string
+	// Hold is what keeps the rest back while the phase is Paused, in few words.
+	Hold string
 	// Rows of all pods by name, and those of pods where something failed.
 	Rows, Failures []api.PodRow
 	// Warnings are things that work, but not as one might expect.
 	Warnings []string
+	// Again is when to plan again even if nothing happens until then; zero: never.
+	Again time.Time
 	// Reached: every pod was observed on Revision, which is now the stable one.
 	Reached bool
 }

@@ -1,25 +1,12 @@
 package plan
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
 	"hotpatch.dev/hotpatch/api"
 )
-
-// before is the order in which pods change: those that are not Ready have
-// nothing to lose, then the higher priority, the higher ordinal, the name.
-func before(a, b Pod) int {
-	ready := func(p Pod) int {
-		if p.Ready {
-			return 1
-		}
-		return 0
-	}
-	return cmp.Or(cmp.Compare(ready(a), ready(b)), cmp.Compare(b.Priority, a.Priority),
-		cmp.Compare(b.Ordinal, a.Ordinal), cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
-}
 
 // on tells whether a pod was observed on a revision: by its node's agent for
 // the containers that run now, by its sidecar for the files.
@@ -42,6 +29,25 @@ func (p Pod) hasContainer(want api.DesiredContainer) bool {
 		}
 		return is.Image == want.Image || want.Image == "" && is.State == api.StateRestored
 	})
+}
+
+// seenOn are the times at which the parts of a revision were seen in place.
+func (p Pod) seenOn(r Revision) (times []time.Time) {
+	for _, want := range r.Containers {
+		for _, is := range p.Observed.Containers {
+			if is.Name == want.Name {
+				times = append(times, is.Time)
+			}
+		}
+	}
+	for _, want := range r.Files {
+		for _, is := range p.Files.Files {
+			if is.Path == want.Path {
+				times = append(times, is.Time)
+			}
+		}
+	}
+	return times
 }
 
 func (p Pod) hasFiles(r Revision) bool {

@@ -99,7 +99,15 @@ func (w *world) warnings() []string {
 			}
 		}
 	}
+	if w.zoneless() {
+		said["order "+string(api.SortZoneSpread)+" takes no turns: no pod has the label topology.kubernetes.io/zone, which Kubernetes copies to pods as of 1.35"] = true
+	}
 	return slices.Sorted(maps.Keys(said))
+}
+
+// zoneless: an order by zones that nobody knows.
+func (w *world) zoneless() bool {
+	return slices.Contains(w.in.Rollout.Order, api.SortZoneSpread) && !slices.ContainsFunc(w.pods, func(p Pod) bool { return p.Zone != "" })
 }
 
 // soFar: a node may also come, and fail, in the middle of a rollout.

@@ -68,7 +68,10 @@ func (c *cluster) told(p Plan) string {
 	}
 	n := p.Counts
 	fmt.Fprintf(&out, "\ndesired %d, updated %d, updatedReady %d, ready %d, total %d\n", n.Desired, n.Updated, n.UpdatedReady, n.Ready, n.Total)
-	fmt.Fprintln(&out, Subject("game", "", c.status(p), c.rollout))
+	if !p.Again.IsZero() {
+		fmt.Fprintf(&out, "again at %s\n", p.Again.UTC().Format("Mon 15:04:05"))
+	}
+	fmt.Fprintln(&out, Subject("game", "", c.status(p), p.Hold))
 	return out.String()
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -25,7 +26,7 @@ func TestAnyHistory(t *testing.T) {
 			"a pod is scheduled":    func(t *rapid.T) { h.place(h.any(t), h.node(t)) },
 			"a pod is deleted":      func(t *rapid.T) { h.any(t).Gone = true },
 			"the deleted are gone":  func(*rapid.T) { h.remove() },
-			"readiness changes":     func(t *rapid.T) { p := h.any(t); p.Ready = p.Node != "" && !p.Ready },
+			"readiness changes":     func(t *rapid.T) { p := h.any(t); h.setReady(p, p.Node != "" && !p.Ready) },
 			"priority changes":      func(t *rapid.T) { h.any(t).Priority = rapid.IntRange(-1, 1).Draw(t, "priority") },
 			"a container restarts":  func(t *rapid.T) { h.onNode(h.any(t), h.restart) },
 			"a container crashes":   func(t *rapid.T) { h.onNode(h.any(t), h.crash) },
@@ -37,6 +38,9 @@ func TestAnyHistory(t *testing.T) {
 			"an image disappears":   func(*rapid.T) { h.unknown[imageOf(h.revision)] = true },
 			"images are there":      func(*rapid.T) { clear(h.unknown) },
 			"the rollout changes":   func(t *rapid.T) { h.rollout = anyRollout(t) },
+			"time goes by":          func(t *rapid.T) { h.now = h.now.Add(seconds(t)) },
+			"Git suspends it":       func(*rapid.T) { h.suspended = true },
+			"Git lets it go on":     func(*rapid.T) { h.suspended = false },
 			"a push":                h.push,
 		})
 		h.converge(t)
@@ -106,7 +110,8 @@ func (h *history) onNode(p *simPod, f func(*simPod)) {
 func (h *history) appear(t *rapid.T) {
 	node := rapid.SampledFrom([]string{"", "n1", "n2", "n3"}).Draw(t, "node")
 	h.started++ // a name of its own, even without a container
-	h.add(fmt.Sprintf("game-%d", h.started), node, rapid.IntRange(-1, 2).Draw(t, "ordinal"))
+	p := h.add(fmt.Sprintf("game-%d", h.started), node, rapid.IntRange(-1, 2).Draw(t, "ordinal"))
+	p.Zone = rapid.SampledFrom([]string{"", "east", "west"}).Draw(t, "zone")
 }
 
 func (h *history) failOnce(p *simPod) {
@@ -131,11 +136,27 @@ func (h *history) push(t *rapid.T) {
 	}
 }
 
+func seconds(t *rapid.T) time.Duration {
+	return time.Duration(rapid.IntRange(0, 40).Draw(t, "seconds")) * time.Second
+}
+
 func imageOf(r Revision) string {
 	for _, image := range images(r) {
 		return image
 	}
 	return ""
+}
+
+// Histories begin at noon and end long before it is night.
+var (
+	everyOtherMinute = api.Windows{List: []api.Window{{Schedule: "*/2 * * * *", Duration: "1m"}}}
+	byNight          = api.Windows{List: []api.Window{{Schedule: "0 3 * * *", Duration: "1h"}}}
+)
+
+// anyOrder is the default as often as not.
+var anyOrder = [][]api.SortKey{
+	nil, nil, nil, {api.SortOldest}, {api.SortNewest, api.SortOrdinalAscending}, {api.SortOrdinal, api.SortPriority},
+	{api.SortPriority, api.SortNodeSpread, api.SortOldest}, {api.SortZoneSpread, api.SortNodeSpread},
 }
 
 func anyRollout(t *rapid.T) api.Rollout {
@@ -148,6 +169,10 @@ func anyRollout(t *rapid.T) api.Rollout {
 		Partition:      partition.Draw(t, "partition"),
 		MaxConcurrent:  pace.Draw(t, "maxConcurrent"),
 		MaxUnavailable: pace.Draw(t, "maxUnavailable"),
+
+		Order:           rapid.SampledFrom(anyOrder).Draw(t, "order"),
+		Window:          rapid.SampledFrom([]api.Windows{{}, {}, {}, everyOtherMinute, byNight}).Draw(t, "window"),
+		MinReadySeconds: rapid.SampledFrom([]int{0, 0, 10, 30}).Draw(t, "minReadySeconds"),
 	}
 }
 
@@ -164,12 +189,30 @@ func (h *history) plan(t *rapid.T) Plan {
 	if again := Make(shuffled); dumpPlan(again) != dumpPlan(p) {
 		t.Fatalf("the order of the pods matters:\n%s\n%s", dumpPlan(p), dumpPlan(again))
 	}
+	h.timeAloneIsNoNews(t, in, p)
 	for _, rule := range rules {
 		if wrong := rule.broken(h.cluster, p); wrong != "" {
 			t.Fatalf("rule %q is broken: %s\n%s%s%s", rule.name, wrong, h.told(p), h.show(), h.truth())
 		}
 	}
 	return p
+}
+
+// timeAloneIsNoNews: while nothing is to be done, a later plan says the same.
+func (h *history) timeAloneIsNoNews(t *rapid.T, in Input, p Plan) {
+	shut := h.shut()
+	in.Now = in.Now.Add(seconds(t))
+	later := Make(in)
+	if shut != (&cluster{now: in.Now, rollout: h.rollout}).shut() || len(p.Actions)+len(later.Actions) > 0 {
+		return
+	}
+	if !p.Again.IsZero() && in.Now.After(p.Again) && later.Again.IsZero() && strings.HasPrefix(later.Message, "minReady") {
+		t.Fatalf("nobody looks again:\n%s%s", h.told(later), h.show())
+	}
+	later.Again, later.Actions = p.Again, p.Actions // none, be it that some were not allowed
+	if dumpPlan(p) != dumpPlan(later) {
+		t.Fatalf("only time passed, and something else is told:\n%s%s", h.told(p), h.told(later))
+	}
 }
 
 // truth is what no plan reads.

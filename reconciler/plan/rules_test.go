@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"hotpatch.dev/hotpatch/api"
 )
@@ -14,10 +15,16 @@ var rules = []struct {
 	name   string
 	broken func(*cluster, Plan) string
 }{
+	{"what waits says for whom", silentWait},
 	{"what is gone or has no node is left alone", untouchable},
+	{"what is suspended starts nothing, and says so", notSuspended},
+	{"outside of its window nothing goes on", notOutside},
 	{"nobody is asked twice for the same", askedTwice},
 	{"no more pods change at once than maxConcurrent", tooManyAtOnce},
+	{"who is not proven holds a place", tooManyPlaces},
+	{"it is looked at again, later", lookedAtAgain},
 	{"no more Ready pods are taken than maxUnavailable", tooManyUnavailable},
+	{"nobody is passed over", passedOver},
 	{"pods go one way at a time", bothWays},
 	{"the partition is kept", beyondPartition},
 	{"images are ahead of the first swap on every node", unprepared},
@@ -30,6 +37,14 @@ func untouchable(c *cluster, p Plan) string {
 		if pod := c.byUID(a.UID); pod.Gone || pod.Node == "" {
 			return a.String()
 		}
+	}
+	return ""
+}
+
+func notSuspended(c *cluster, p Plan) string {
+	silent := !strings.Contains(p.Message, "suspended in Git") || p.Phase == api.PhaseComplete || p.Phase == api.PhaseProgressing
+	if c.suspended && (len(p.Actions) > 0 || silent) {
+		return fmt.Sprintf("%s %q, %v", p.Phase, p.Message, p.Actions)
 	}
 	return ""
 }
@@ -69,10 +84,24 @@ func tooManyAtOnce(c *cluster, p Plan) string {
 	return exceeds(after, max(limit, before))
 }
 
+func tooManyPlaces(c *cluster, p Plan) string {
+	before, after := 0, 0
+	for _, pod := range c.alive() {
+		holds := pod.changing() || c.proving(pod)
+		if holds {
+			before++
+		}
+		if holds || applied(p, pod) {
+			after++
+		}
+	}
+	return exceeds(after, max(before, 1, c.rollout.MaxConcurrent.Of(len(c.alive()))))
+}
+
 func tooManyUnavailable(c *cluster, p Plan) string {
 	before, after := 0, 0
 	for _, pod := range c.alive() {
-		lacking := pod.changing() || !pod.Ready
+		lacking := pod.lacking() || c.proving(pod)
 		if lacking {
 			before++
 		}

@@ -88,23 +88,69 @@ func (p Pod) state() string {
 	return string(api.FileUpdated)
 }
 
-// phase says how far it is, and what is in the way.
-func (w *world) phase(actions []Action) (api.Phase, string) {
-	if trouble := w.trouble(); trouble != "" {
-		return api.PhaseDegraded, trouble
+// phase says how far it is, what is in the way, and what holds a rest back.
+func (w *world) phase(next step) (phase api.Phase, message, hold string) {
+	trouble := w.trouble()
+	switch {
+	case trouble != "" && w.in.Suspended:
+		return api.PhaseDegraded, trouble + "; " + suspendedInGit, ""
+	case trouble != "":
+		return api.PhaseDegraded, trouble, ""
+	case w.in.Suspended:
+		return api.PhasePaused, suspendedInGit + w.toldBefore(), "suspended"
 	}
-	c := w.counts()
+	c, partition := w.counts(), "partition "+w.in.Rollout.Partition.String()
 	switch {
 	case w.complete(c):
-		return api.PhaseComplete, ""
-	case c.Updated >= c.Desired && c.Updated > 0 && len(w.held) > 0 && w.resting(actions):
-		return api.PhasePaused, fmt.Sprintf("the partition %s keeps %d of %d pods on the stable revision", w.in.Rollout.Partition, len(w.held), len(w.pods))
-	case c.Desired == 0 && w.resting(actions):
-		return api.PhasePaused, fmt.Sprintf("the partition %s keeps every pod on the stable revision", w.in.Rollout.Partition)
-	case slices.ContainsFunc(actions, func(a Action) bool { return a.Kind == Prepare }):
-		return api.PhaseProgressing, "images are pulled ahead"
+		return api.PhaseComplete, "", ""
+	case w.shut(next):
+		return api.PhasePaused, w.outside(), "outside of its window"
+	case c.Updated >= c.Desired && c.Updated > 0 && len(w.held) > 0 && w.resting(next.actions):
+		return api.PhasePaused, fmt.Sprintf("the %s keeps %d of %d pods on the stable revision", partition, len(w.held), len(w.pods)), partition
+	case c.Desired == 0 && w.resting(next.actions):
+		return api.PhasePaused, fmt.Sprintf("the %s keeps every pod on the stable revision", partition), partition
+	case slices.ContainsFunc(next.actions, func(a Action) bool { return a.Kind == Prepare }):
+		return api.PhaseProgressing, "images are pulled ahead", ""
 	}
-	return api.PhaseProgressing, ""
+	if len(next.actions) == 0 {
+		return api.PhaseProgressing, next.waits, ""
+	}
+	return api.PhaseProgressing, "", ""
+}
+
+const suspendedInGit = "suspended in Git"
+
+// toldBefore names those that were told before nothing new might start, and may
+// still get there.
+func (w *world) toldBefore() string {
+	if told := w.those(w.busy); len(told) > 0 {
+		return "; told before and not there: " + named(told)
+	}
+	return ""
+}
+
+// empty is what there is to say without a pod.
+func (w *world) empty() string {
+	if w.in.Suspended {
+		return w.in.Target + " has no pod now; " + suspendedInGit
+	}
+	return w.in.Target + " has no pod now; what appears will be changed"
+}
+
+// mostNames is how many pods a sentence names.
+const mostNames = 5
+
+// named lists pods by name, whatever order they change in.
+func named(pods []Pod) string {
+	var names []string
+	for _, p := range pods {
+		names = append(names, p.Name)
+	}
+	slices.Sort(names)
+	if more := len(names) - mostNames; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:mostNames], ", "), more)
+	}
+	return strings.Join(names, ", ")
 }
 
 // complete: every pod is on the revision, and should be. Otherwise the end of
@@ -131,14 +177,14 @@ func (w *world) trouble() string {
 }
 
 // Subject is a status in one line, for the log of the status branch. Version is
-// what people call the revision: a tag, a file's version.
-func Subject(name, version string, s api.HotPatchStatus, r api.Rollout) string {
+// what people call the revision: a tag, a file's version. Hold is the plan's.
+func Subject(name, version string, s api.HotPatchStatus, hold string) string {
 	head := fmt.Sprintf("%s: %d of %d on %s", name, s.Counts.Updated, s.Counts.Total, cmp.Or(version, s.Revision))
 	switch s.Phase {
 	case api.PhasePending:
 		return fmt.Sprintf("%s: waiting for pods to be on %s", name, cmp.Or(version, s.Revision))
 	case api.PhasePaused:
-		return fmt.Sprintf("%s (partition %s)", head, r.Partition)
+		return fmt.Sprintf("%s (%s)", head, cmp.Or(hold, "paused"))
 	case api.PhaseProgressing:
 		return head + ", changing"
 	case api.PhaseDegraded:

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"hotpatch.dev/hotpatch/api"
 )
@@ -21,10 +22,15 @@ import (
 //	overwrite POD…             somebody puts another file in place by hand
 //	forget POD…                someone removes what it was asked for
 //	priority POD 5
+//	zone POD west
 //	fail POD words             the agent's swaps fail, until `heal POD`
 //	refuse POD words           so does the sidecar
 //	unknown, known IMAGE…      what the registry has
-//	rollout partition=3 maxConcurrent=25% maxUnavailable=2
+//	rollout partition=3 maxConcurrent=25% maxUnavailable=2 minReadySeconds=30 order=oldest,node-spread
+//	window 0 22 * * 1-5 for 4h in Europe/Berlin
+//	suspend, resume
+//	clock 2026-11-30T22:00:00+01:00
+//	wait 30s                   and nothing happens meanwhile; it began at noon
 //	revision v2 [image] [files]   a push; an image unless told otherwise
 //	stable v1 [image] [files]     every pod has reached it
 //	plan                       print the plan
@@ -81,8 +87,8 @@ func (c *cluster) pod(name string) (*simPod, error) {
 }
 
 var podCommands = map[string]func(*cluster, *simPod){
-	"ready":     func(_ *cluster, p *simPod) { p.Ready = true },
-	"unready":   func(_ *cluster, p *simPod) { p.Ready = false },
+	"ready":     func(c *cluster, p *simPod) { c.setReady(p, true) },
+	"unready":   func(c *cluster, p *simPod) { c.setReady(p, false) },
 	"kill":      func(_ *cluster, p *simPod) { p.Gone = true },
 	"forget":    func(_ *cluster, p *simPod) { p.Desired = api.Desired{} },
 	"restart":   (*cluster).restart,
@@ -104,6 +110,9 @@ var settings = map[string]func(*cluster, []string) error{
 	"priority": func(c *cluster, args []string) error {
 		return c.with(args, func(p *simPod, rest string) { p.Priority, _ = strconv.Atoi(rest) })
 	},
+	"zone": func(c *cluster, args []string) error {
+		return c.with(args, func(p *simPod, rest string) { p.Zone = rest })
+	},
 	"fail": func(c *cluster, args []string) error {
 		return c.with(args, func(p *simPod, rest string) { p.fail = rest })
 	},
@@ -114,6 +123,22 @@ var settings = map[string]func(*cluster, []string) error{
 	"unknown": func(c *cluster, args []string) error { return c.know(args, false) },
 	"known":   func(c *cluster, args []string) error { return c.know(args, true) },
 	"rollout": (*cluster).setRollout,
+	"wait": func(c *cluster, args []string) error {
+		d, err := time.ParseDuration(args[0])
+		c.now = c.now.Add(d)
+		return err
+	},
+	"clock": func(c *cluster, args []string) (err error) {
+		c.now, err = time.Parse(time.RFC3339, args[0])
+		return err
+	},
+	"window": func(c *cluster, args []string) error {
+		w := api.Window{Schedule: strings.Join(args[:5], " "), Duration: args[6], TimeZone: args[8]}
+		c.rollout.Window.List = append(c.rollout.Window.List, w)
+		return nil
+	},
+	"suspend": func(c *cluster, _ []string) error { c.suspended = true; return nil },
+	"resume":  func(c *cluster, _ []string) error { c.suspended = false; return nil },
 	"revision": func(c *cluster, args []string) error {
 		c.revision = parseShape(args[1:]).revision(args[0])
 		return nil
@@ -172,6 +197,17 @@ func (c *cluster) setRollout(args []string) error {
 	}
 	for _, arg := range args {
 		name, value, _ := strings.Cut(arg, "=")
+		switch name {
+		case "minReadySeconds":
+			c.rollout.MinReadySeconds, _ = strconv.Atoi(value)
+			continue
+		case "order":
+			c.rollout.Order = nil
+			for key := range strings.SplitSeq(value, ",") {
+				c.rollout.Order = append(c.rollout.Order, api.SortKey(key))
+			}
+			continue
+		}
 		if fields[name] == nil {
 			return fmt.Errorf("a rollout has no %s", name)
 		}

@@ -1,0 +1,141 @@
+package plan
+
+import (
+	"fmt"
+	"time"
+)
+
+// start applies a revision to as many of the pods as may change at once. A pod
+// that failed keeps its place among them, so that a bad revision stops there.
+// Whatever it is asked for next needs no other place: nothing else could mend it.
+func (w *world) start(pods []Pod, to Revision, reason func(Pod) string) step {
+	pace, next := w.pace(), step{}
+	for _, p := range pods {
+		if held := pace.take(w, p); held == "" {
+			next.actions = append(next.actions, Action{Kind: Apply, Pod: p.Name, UID: p.UID, Revision: to, Reason: reason(p)})
+		} else if next.waits == "" {
+			next.waits = held
+		}
+	}
+	return next
+}
+
+// pace is how many pods change, hold a place and lack, and how many may.
+type pace struct {
+	changing, holding, atOnce int
+	unavailable, mayLack      int
+}
+
+func (w *world) pace() *pace {
+	total := len(w.pods)
+	p := &pace{
+		atOnce:  max(1, w.in.Rollout.MaxConcurrent.Of(total)),
+		mayLack: max(1, w.in.Rollout.MaxUnavailable.OfRoundedDown(total)),
+	}
+	p.changing, p.holding, p.unavailable = len(w.those(w.busy)), len(w.those(w.holding)), len(w.those(w.lacking))
+	return p
+}
+
+// take counts a pod as changing, or says what holds it. One that holds a place
+// after its last change has that place, but no more change than may at once.
+func (p *pace) take(w *world, pod Pod) (held string) {
+	proving := w.proving(pod)
+	switch {
+	case w.busy(pod):
+		return ""
+	case proving && p.changing >= p.atOnce, !proving && p.holding >= p.atOnce, !w.lacking(pod) && p.unavailable >= p.mayLack:
+		return p.inTheWay(w, pod)
+	}
+	p.changing++
+	if !proving {
+		p.holding++
+	}
+	if !w.lacking(pod) {
+		p.unavailable++
+	}
+	return ""
+}
+
+// inTheWay says what holds a pod, with the names of those in its way. Who only
+// has to stay Ready for some time is not named: such words would change, and be
+// committed, only because time passes.
+func (p *pace) inTheWay(w *world, pod Pod) string {
+	r := w.in.Rollout
+	changed := "changed"
+	if r.MinReadySeconds > 0 {
+		changed = fmt.Sprintf("changed and been Ready for %s", r.MinReady())
+	}
+	unsettled := w.those(func(p Pod) bool { return w.busy(p) || w.proving(p) && !p.Ready })
+	lacking := w.those(func(p Pod) bool { return w.busy(p) || !p.Ready })
+	switch {
+	case len(unsettled) >= p.atOnce:
+		return fmt.Sprintf("maxConcurrent %s holds the rest until these have %s: %s", r.MaxConcurrent, changed, named(unsettled))
+	case pod.Ready && len(lacking) >= p.mayLack:
+		return fmt.Sprintf("maxUnavailable %s holds the rest while these are changing or not Ready: %s", r.MaxUnavailable, named(lacking))
+	}
+	return fmt.Sprintf("minReadySeconds %d holds the rest until pods that have changed have been Ready for so long", r.MinReadySeconds)
+}
+
+// those are the pods of which something is true.
+func (w *world) those(are func(Pod) bool) (pods []Pod) {
+	for _, p := range w.pods {
+		if are(p) {
+			pods = append(pods, p)
+		}
+	}
+	return pods
+}
+
+// lacking: people cannot count on the pod now.
+func (w *world) lacking(p Pod) bool { return w.holding(p) || !p.Ready }
+
+// holding a place of maxConcurrent.
+func (w *world) holding(p Pod) bool { return w.busy(p) || w.proving(p) }
+
+// proving: on the revision, but not yet Ready there for as long as was asked for.
+// The stable revision has proven itself: who is on it holds up nobody, least of
+// all those that go back to it.
+func (w *world) proving(p Pod) bool {
+	return w.in.Rollout.MinReadySeconds > 0 && w.in.Revision.ID != w.stable.ID &&
+		p.Desired.Revision == w.in.Revision.ID && p.on(w.in.Revision) && (!p.Ready || w.in.Now.Before(w.proven(p)))
+}
+
+// proven is when a pod that stays as it is has been Ready for long enough.
+func (w *world) proven(p Pod) time.Time {
+	since := p.ReadySince
+	for _, seen := range p.seenOn(w.in.Revision) {
+		if seen.After(since) {
+			since = seen
+		}
+	}
+	return since.Add(w.in.Rollout.MinReady())
+}
+
+// again is when what waits now may start though nothing has happened.
+func (w *world) again(next step) (at time.Time) {
+	if !w.complete(w.counts()) {
+		at = w.window.turns
+	}
+	if next.waits == "" || w.window.closed {
+		return at
+	}
+	for _, p := range w.pods {
+		if proven := w.proven(p); w.proving(p) && p.Ready && (at.IsZero() || proven.Before(at)) {
+			at = proven
+		}
+	}
+	return at
+}
+
+// busy: asked for something and not there, be it by a revision before this one.
+func (w *world) busy(p Pod) bool {
+	switch p.Desired.Revision {
+	case "":
+		return false
+	case w.in.Revision.ID:
+		return !p.on(w.in.Revision)
+	case w.stable.ID:
+		return !p.on(w.stable)
+	}
+	return !p.on(Revision{ID: p.Desired.Revision, Containers: p.Desired.Containers, Files: p.Desired.Files})
+}
