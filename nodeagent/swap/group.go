@@ -2,6 +2,7 @@ package swap
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -75,7 +76,7 @@ func patiently(read func() error) error {
 	const limit = 130 * time.Millisecond // in all twice that: busy nodes are slow
 	for pause := 2 * time.Millisecond; ; pause *= 2 {
 		err := read()
-		if err == nil || pause > limit {
+		if err == nil || pause > limit || errors.Is(err, mount.ErrTooMany) {
 			return err
 		}
 		time.Sleep(pause)

@@ -28,7 +28,7 @@ func (s *swap) openFiles() []string {
 		for _, fd := range listNumbers(s.proc, fmt.Sprintf("%d/fd", pid)) {
 			name := s.openFile(pid, fd)
 			if name != "" && !slices.Contains(names, name) && !slices.ContainsFunc(s.layer.apart, func(p string) bool { return name == p || strings.HasPrefix(name, p+"/") }) {
-				names = append(names, name)
+				names = append(names, shorten(name))
 			}
 		}
 	}

@@ -55,7 +55,7 @@ func (s *swap) repair(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.clearLeftovers()
+	return clearLeftovers()
 }
 
 // movable are the processes whose directory is on an earlier root, and which
