@@ -99,7 +99,7 @@ func (s *swap) clear() error {
 	if err := mount.Enter(s.container); err != nil {
 		return err
 	}
-	if err := clearLeftovers(); err != nil {
+	if err := s.clearLeftovers(); err != nil {
 		return fmt.Errorf("take the old root away: %w", err)
 	}
 	return nil

@@ -1,20 +1,17 @@
 package swap_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/containerd/containerd/v2/pkg/oci"
-	"golang.org/x/sys/unix"
 
 	"hotpatch.dev/hotpatch/nodeagent/mount"
 	"hotpatch.dev/hotpatch/nodeagent/runtime/runtimetest"
@@ -96,166 +93,71 @@ func TestManyMountsAreBounded(t *testing.T) {
 	}
 }
 
-// inside runs f on a thread in a container's mount namespace.
-func inside(t *testing.T, c *runtimetest.Container, f func() error) {
-	t.Helper()
-	namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/mnt", c.PID))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer namespace.Close()
-	if err := mount.Thread(func() error { return errors.Join(mount.Apart(), mount.Enter(namespace), f()) }); err != nil {
-		t.Error(err)
-	}
-}
-
-// What the container mounts where the new root waits must never become its root,
-// and what it leads there must not be touched.
-func TestWhatCoversTheNewRootIsNotTaken(t *testing.T) {
-	tmpfs := mount.Filesystem{Type: "tmpfs", Source: "cover"}
-	for how, c := range map[string]struct {
-		step  string
-		cover func() error
-		words string
-	}{
-		"on it":   {"park", func() error { return mount.Mount(tmpfs, "/proc/tty") }, "has mounted something on /proc/tty"},
-		"stopped": {"stop", func() error { return mount.Mount(tmpfs, "/proc/tty") }, "has mounted something on /proc/tty"},
-		"symlink": {"compose", func() error {
-			return errors.Join(mount.Mount(tmpfs, "/proc"), os.Symlink("/share", "/proc/tty"))
-		}, "open /proc/tty in the container"},
-		"hidden": {"park", func() error {
-			return errors.Join(mount.Mount(tmpfs, "/proc"), os.Symlink("/share", "/proc/tty"))
-		}, "has mounted something on /proc/tty"},
-	} {
-		t.Run(how, func(t *testing.T) {
-			box := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref})
-			before := mounts(t, box)
-			req := patient(t, box, "v2")
-			req.At = func(step string) {
-				if step == c.step {
-					aside(func() { inside(t, box, c.cover) })
-				}
-			}
-			_, err := swap.Do(t.Context(), req)
-			if err == nil || !strings.Contains(err.Error(), "nothing was changed: ") || !strings.Contains(err.Error(), c.words) {
+// Processes that fork without end may outrun a stop, which then changes nothing.
+func TestForksWithoutEndAreGivenUpOn(t *testing.T) {
+	c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref, Options: []oci.SpecOpts{oci.WithPidsLimit(400)}})
+	other := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref})
+	hostile(t, c, "bomb", "100")
+	is := "v1"
+	for i, limit := range []time.Duration{time.Millisecond, 5 * time.Millisecond, 20 * time.Millisecond, 50 * time.Millisecond, 250 * time.Millisecond} {
+		want := []string{"v2", "v3"}[i%2]
+		req := request(t, c, v[want])
+		req.StopLimit = limit
+		bounded(t, limit+2*time.Second, func() {
+			result, err := swap.Do(t.Context(), req)
+			t.Logf("within %s: %d stopped for %s: %v", limit, result.Stopped, result.StopTime, err)
+			if err != nil && !errors.Is(err, swap.ErrNotStopped) || err == nil && limit == time.Millisecond {
 				t.Errorf("got %v", err)
 			}
-			for _, mounted := range mounts(t, box)[len(before):] {
-				inside(t, box, func() error { return mount.Detach(mounted) })
+			now, readErr := os.ReadFile(c.Root("/version"))
+			if err := errors.Join(readErr, racedTo(is, string(now), want, err)); err != nil {
+				t.Error(err)
 			}
-			if after := mounts(t, box); !slices.Equal(before, after) {
-				t.Errorf("mounts were\n%s\nand are\n%s", before, after)
-			}
-			do(t, patient(t, box, "v2"))
-			if got := views(t, box); got != "v2" {
-				t.Errorf("the container is on %s", got)
+			is = string(now)
+			if left := look(t, c).Stragglers; len(left) > 0 {
+				t.Errorf("on %s, left behind are %v", now, swap.Stragglers(left))
 			}
 		})
 	}
+	do(t, patient(t, other, "v2")) // a neighbour
 }
 
-func TestAFirstProcessThatGoesElsewhereIsNotLeftBehind(t *testing.T) {
-	for _, step := range []string{"inspect", "compose", "park"} {
-		c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref})
-		conn, req := c.Dial(t), patient(t, c, "v2")
-		req.At = func(at string) {
-			if at == step {
-				aside(func() { conn.Must(t, "chroot /sub/dir") })
-			}
-		}
-		refused(t, req, "is chrooted")
-		if got := conn.Must(t, "read /version"); got != "v1" {
-			t.Errorf("after %s, it is on %s", step, got)
-		}
+// What a container's processes, directories and mounts are called is shown to
+// people, on terminals.
+func TestNamesDoNothingToATerminal(t *testing.T) {
+	c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref, Capable: true})
+	hostile(t, c, "name")
+	said := swap.Stragglers(do(t, patient(t, c, "v2")).Stragglers)
+	for _, s := range look(t, c).Stragglers {
+		said += s.String()
 	}
-}
-
-// outside is a directory of the host that a container's symlinks lead to, and
-// what tells whether it was touched.
-func outside(t *testing.T) (dir string, state func() string) {
-	t.Helper()
-	dir = t.TempDir()
-	for _, name := range []string{"inner", "dir", "driver", "proc/tty"} {
-		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
-			t.Fatal(err)
-		}
+	odd := c.Root("/sub/\x1b[31m\nall is well\\")
+	if _, err := os.Stat(odd); err != nil {
+		t.Errorf("its mount did not come along: %v", err)
 	}
-	write(t, filepath.Join(dir, "inner/file"), "the host's")
-	return dir, func() (all string) {
-		if err := filepath.WalkDir(dir, func(name string, _ fs.DirEntry, err error) error {
-			var st unix.Stat_t
-			all += fmt.Sprintf("%s %v %v %o %d %v\n", name, err, unix.Lstat(name, &st), st.Mode, st.Nlink, st.Ctim)
-			return nil
-		}); err != nil {
-			t.Error(err)
-		}
-		return all + strings.Join(hostMounts(t), "\n")
-	}
-}
-
-// hostMounts are the mounts of the host's namespace, but for temporary ones of
-// others and those of containers that come and go.
-func hostMounts(t *testing.T) (all []string) {
-	t.Helper()
-	proc, err := os.Open("/proc")
+	image, err := load("odd name", runtimetest.Image{Files: map[string]string{"version": "v4", "sub/\x1b[31m\nall is well\\": "a file"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer proc.Close()
-	table, err := mount.Table(proc, os.Getpid())
-	if err != nil {
-		t.Fatal(err)
+	_, err = swap.Do(t.Context(), request(t, c, image))
+	if err == nil || !strings.Contains(err.Error(), "of another kind at /sub/?[31m; all is well") {
+		t.Errorf("got %q", err)
+	} else {
+		said += err.Error()
 	}
-	for _, e := range table {
-		if !strings.HasPrefix(e.Path, os.TempDir()) || strings.HasPrefix(e.Path, node.Dir) {
-			all = append(all, fmt.Sprint(e))
-		}
+	if strings.Count(said, "?[2Jx") != 2 || strings.ContainsFunc(said, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		t.Errorf("it says %q", said)
 	}
-	return all
+	t.Logf("it says %s", said)
 }
 
-// A container that may mount has everything that a swap looks up change its place
-// meanwhile.
-func TestRacingLookUpsStayInside(t *testing.T) {
-	image, err := load("upwards", runtimetest.Image{Files: map[string]string{"version": "v4", "run/": "", "tmp/": "", "var/run": "→ ../../sub/../run"}})
-	if err != nil {
-		t.Fatal(err)
+// Whoever opens a file that a process has a lease on waits for that, up to 45 s.
+func TestLeasesAreNotWaitedFor(t *testing.T) {
+	c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref})
+	hostile(t, c, "lease", "/sub/leased")
+	bounded(t, 2*time.Second, func() { refused(t, carrying(patient(t, c, "v2")), "a process has a lease on it") })
+	if got := views(t, c); got != "v1" {
+		t.Errorf("the container is on %s", got)
 	}
-	v["upwards"] = image
-	c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref, Capable: true, Mounts: dirBinds(t), Options: []oci.SpecOpts{oci.WithAddedCapabilities([]string{"CAP_SYS_CHROOT"})}})
-	dir, state := outside(t)
-	before := state()
-	hostile(t, c, "race", "/../../../../../../../.."+dir)
-	is, done, said := "v1", 0, map[string]int{}
-	for began := time.Now(); time.Since(began) < 5*time.Second; {
-		to := map[string]string{"v1": "v2", "v2": "upwards", "v4": "v1"}[is]
-		req := carrying(patient(t, c, to))
-		req.Carry = []string{"/run", "/var/run", "/tmp", "/sub/mounts"}
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		_, err := swap.Do(ctx, req)
-		cancel()
-		now, readErr := os.ReadFile(c.Root("/version"))
-		changed := string(now) != is
-		switch {
-		case readErr != nil:
-			t.Fatal(readErr)
-		case err == nil && !changed, err != nil && changed != strings.Contains(err.Error(), "the root was changed"):
-			t.Fatalf("from %s it is on %s: %v", is, now, err)
-		case changed:
-			done++
-		}
-		if err != nil {
-			said[err.Error()]++
-		}
-		if is = string(now); changed {
-			views(t, c)
-		}
-	}
-	t.Logf("%d swaps, and", done)
-	for words, times := range said {
-		t.Logf("%d times %s", times, words)
-	}
-	if after := state(); after != before {
-		t.Errorf("outside was\n%s\nand is\n%s", before, after)
-	}
+	do(t, patient(t, c, "v2"))
 }

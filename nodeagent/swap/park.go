@@ -85,7 +85,7 @@ func (s *swap) isOnRoot() error {
 
 // clearLeftovers takes away what a killed swap has left parked. This thread is
 // on the container's root.
-func clearLeftovers() error {
+func (s *swap) clearLeftovers() error {
 	dir, name := path.Split(park)
 	proc, err := open(unix.AT_FDCWD, dir, unix.O_DIRECTORY, unix.RESOLVE_NO_SYMLINKS)
 	if err != nil {
@@ -101,8 +101,11 @@ func clearLeftovers() error {
 	}
 	for range 16 {
 		id, _, err := mount.ID(int(proc.Fd()), name, unix.AT_SYMLINK_NOFOLLOW)
-		if err != nil || id == bare {
-			return err
+		switch {
+		case err != nil:
+			return fmt.Errorf("look at %s in the container: %w", park, err)
+		case id == bare:
+			return nil
 		}
 		if err := mount.Detach(name); err != nil && !errors.Is(err, unix.EINVAL) { // it is off already
 			return err

@@ -55,7 +55,7 @@ func (s *swap) repair(ctx context.Context) error {
 			return err
 		}
 	}
-	return clearLeftovers()
+	return s.clearLeftovers()
 }
 
 // movable are the processes whose directory is on an earlier root, and which

@@ -98,13 +98,7 @@ var ErrNotStopped = errors.New("the processes did not stop in time")
 // container runs at a time on a node, whoever runs it.
 func Do(ctx context.Context, req Request) (Result, error) {
 	s := &swap{Request: req, result: Result{Steps: map[string]time.Duration{}}}
-	began := time.Now()
-	err := mount.Thread(func() error {
-		defer s.close()
-		return s.run(ctx)
-	})
-	s.result.Total = time.Since(began)
-	return s.result, err
+	return s.watched(ctx, s.run)
 }
 
 // stepError is a failure with the step it happened in.
@@ -172,6 +166,7 @@ func (s *swap) run(ctx context.Context) error {
 	var failures []error
 	committed := false
 	for _, step := range s.steps(ctx) {
+		s.enters(step.Name, committed)
 		err, began := context.Cause(ctx), time.Now()
 		if err == nil || committed {
 			err = step.Do()

@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -18,6 +19,8 @@ import (
 type swap struct {
 	Request
 	result Result
+
+	progress atomic.Pointer[progress]
 
 	proc, cgroups *os.File // of the host, held because we change namespaces
 	container     *os.File // the container's mount namespace
@@ -189,7 +192,7 @@ func (s *swap) clone() error {
 	if err := mount.Enter(s.container); err != nil {
 		return err
 	}
-	if err := clearLeftovers(); err != nil {
+	if err := s.clearLeftovers(); err != nil {
 		return err
 	}
 	if err := s.isOnRoot(); err != nil {

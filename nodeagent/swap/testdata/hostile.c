@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,6 +129,13 @@ static void name(void) {
 	const char *odd = "/sub/\033[31m\nall is well\\";
 	prctl(PR_SET_NAME, "\033[2Jx\ny");
 	must(mkdir(odd, 0755) || mount("odd", odd, "tmpfs", 0, NULL) || chdir(odd), "odd name");
+	must(unshare(CLONE_NEWNS), "unshare"); // stays behind, and is named
+}
+
+// lease has whoever opens a file wait for this process, which does not mind.
+static void lease(const char *file) {
+	int fd = open(file, O_RDWR | O_CREAT, 0644);
+	must(fd < 0 || signal(SIGIO, SIG_IGN) == SIG_ERR || fcntl(fd, F_SETLEASE, F_WRLCK), "lease");
 }
 
 int main(int argc, char **argv) {
@@ -138,6 +146,8 @@ int main(int argc, char **argv) {
 		race(what);
 	else if (!strcmp(how, "bomb"))
 		bomb(atoi(what));
+	else if (!strcmp(how, "lease"))
+		lease(what);
 	else if (!strcmp(how, "name"))
 		name();
 	else
