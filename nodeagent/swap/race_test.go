@@ -112,12 +112,12 @@ func outside(t *testing.T) (dir string, state func() string) {
 		}); err != nil {
 			t.Error(err)
 		}
-		return all + strings.Join(hostMounts(t), "\n")
+		return all
 	}
 }
 
 // hostMounts are the mounts of the host's namespace, but for temporary ones of
-// others and those of containers that come and go.
+// others.
 func hostMounts(t *testing.T) (all []string) {
 	t.Helper()
 	proc, err := os.Open("/proc")
@@ -137,6 +137,43 @@ func hostMounts(t *testing.T) (all []string) {
 	return all
 }
 
+// What mountpoints of the new image lead to is made inside of it, or refused.
+func TestSymlinksOnTheWayToMountpoints(t *testing.T) {
+	dir, state := outside(t)
+	before := state()
+	for name, c := range map[string]struct {
+		files   map[string]string
+		refused string
+	}{
+		"absolute": {map[string]string{"etc": "→ /../.." + dir, "config": "→ " + dir + "/inner"}, ""},
+		"relative": {map[string]string{"etc": "→ ../../../../.." + dir, "var/run": "→ ../../../.." + dir + "/proc"}, ""},
+		"magic":    {map[string]string{"var/run": "→ /proc/1/root" + dir}, "too many levels of symbolic links"},
+		"circle":   {map[string]string{"etc": "→ /other", "other": "→ /etc"}, "too many levels of symbolic links"},
+	} {
+		c.files["version"] = "v4"
+		image, err := load(name, runtimetest.Image{Files: c.files})
+		if err != nil {
+			t.Fatal(err)
+		}
+		box := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref, Mounts: dirBinds(t)})
+		req := request(t, box, image)
+		req.StopLimit = 10 * time.Second
+		if c.refused != "" {
+			refused(t, req, c.refused)
+			continue
+		}
+		do(t, req)
+		for path, want := range map[string]string{"/etc/hosts": "localhost", "/config/key": "value", "/var/run/secrets/token": "secret"} {
+			if got := box.Dial(t).Must(t, "read "+path); got != want {
+				t.Errorf("%s: %s is %q, not %q", name, path, got, want)
+			}
+		}
+	}
+	if after := state(); after != before {
+		t.Errorf("outside was\n%s\nand is\n%s", before, after)
+	}
+}
+
 // A container that may mount has everything that a swap looks up change its place
 // meanwhile.
 func TestRacingLookUpsStayInside(t *testing.T) {
@@ -146,7 +183,7 @@ func TestRacingLookUpsStayInside(t *testing.T) {
 	}
 	c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref, Capable: true, Mounts: dirBinds(t)})
 	dir, state := outside(t)
-	before := state()
+	before, mounted := state(), hostMounts(t)
 	roots := []swap.Request{patient(t, c, "v2"), request(t, c, upwards), patient(t, c, "v3")}
 	hostile(t, c, "race", "/../../../../../../../.."+dir)
 	done, said := 0, map[string]int{}
@@ -177,6 +214,9 @@ func TestRacingLookUpsStayInside(t *testing.T) {
 	views(t, c)
 	if after := state(); after != before {
 		t.Errorf("outside was\n%s\nand is\n%s", before, after)
+	}
+	if now := hostMounts(t); !slices.Equal(mounted, now) {
+		t.Errorf("the host's mounts were\n%s\nand are\n%s", strings.Join(mounted, "\n"), strings.Join(now, "\n"))
 	}
 }
 
