@@ -73,14 +73,14 @@ func TestManyMountsAreBounded(t *testing.T) {
 			box := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref, Capable: true})
 			hostile(t, box, append([]string{"mounts"}, strings.Fields(what)...)...)
 			before, req := len(mounts(t, box)), patient(t, box, "v2")
-			bounded(t, time.Second, func() {
+			bounded(t, 5*time.Second, func() {
 				if c.refusal != "" {
 					refused(t, req, c.refusal)
 				} else {
 					do(t, req)
 				}
 			})
-			bounded(t, time.Second, func() {
+			bounded(t, 5*time.Second, func() {
 				if _, err := swap.Look("/sys/fs/cgroup", box.PID); errors.Is(err, mount.ErrTooMany) != (what == "25000 nested") {
 					t.Errorf("looked at, it is %v", err)
 				}
@@ -103,7 +103,7 @@ func TestForksWithoutEndAreGivenUpOn(t *testing.T) {
 		want := []string{"v2", "v3"}[i%2]
 		req := request(t, c, v[want])
 		req.StopLimit = limit
-		bounded(t, limit+2*time.Second, func() {
+		bounded(t, limit+5*time.Second, func() {
 			result, err := swap.Do(t.Context(), req)
 			t.Logf("within %s: %d stopped for %s: %v", limit, result.Stopped, result.StopTime, err)
 			if err != nil && !errors.Is(err, swap.ErrNotStopped) || err == nil && limit == time.Millisecond {
@@ -155,7 +155,7 @@ func TestNamesDoNothingToATerminal(t *testing.T) {
 func TestLeasesAreNotWaitedFor(t *testing.T) {
 	c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref})
 	hostile(t, c, "lease", "/sub/leased")
-	bounded(t, 2*time.Second, func() { refused(t, carrying(patient(t, c, "v2")), "a process has a lease on it") })
+	bounded(t, 5*time.Second, func() { refused(t, carrying(patient(t, c, "v2")), "a process has a lease on it") })
 	if got := views(t, c); got != "v1" {
 		t.Errorf("the container is on %s", got)
 	}

@@ -95,6 +95,7 @@ func (s *swap) clearLeftovers() error {
 	if err := mount.Start(proc); err != nil {
 		return err
 	}
+	defer unix.Chdir("/") // what is looked up later begins there
 	bare, _, err := mount.ID(int(proc.Fd()), "", unix.AT_EMPTY_PATH)
 	if err != nil {
 		return err

@@ -254,7 +254,7 @@ func TestServersThatDoNotAnswer(t *testing.T) {
 	}
 	req := request(t, c, v["v2"])
 	req.Carry = []string{"/run", "/tmp"}
-	bounded(t, time.Second, func() { do(t, req) })
+	bounded(t, 5*time.Second, func() { do(t, req) })
 	if got := views(t, c); got != "v2" {
 		t.Errorf("the container is on %s", got)
 	}
