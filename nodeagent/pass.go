@@ -12,6 +12,7 @@ import (
 
 	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/internal/logging"
+	"hotpatch.dev/hotpatch/internal/plain"
 	"hotpatch.dev/hotpatch/nodeagent/runtime"
 )
 
@@ -50,6 +51,9 @@ func (a *Agent) pass(ctx context.Context, key string) (again time.Duration, err 
 	return lookAgain(after), failureOf(after)
 }
 
+// maxMessage is how much of an error is written on the pod.
+const maxMessage = 2000
+
 // bringAll has each container where it should be. One that does not run now is
 // no failure: its start brings the next pass.
 func (a *Agent) bringAll(ctx context.Context, pod *corev1.Pod, before api.Observed, desired api.Desired) (seen []api.ObservedContainer, looked []*container) {
@@ -60,7 +64,7 @@ func (a *Agent) bringAll(ctx context.Context, pod *corev1.Pod, before api.Observ
 			logging.From(ctx).Infof("waiting for it to start: %v", err)
 			observed = api.ObservedContainer{Name: want.Name, State: api.StateWaiting, InVain: endedSoon(c.was, "", time.Now())}
 		} else if err != nil {
-			observed.State, observed.Message = api.StateFailed, err.Error()
+			observed.State, observed.Message = api.StateFailed, plain.Text(err.Error(), maxMessage)
 		}
 		seen, looked = append(seen, observed), append(looked, c)
 	}

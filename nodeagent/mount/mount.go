@@ -207,7 +207,14 @@ func Pivot(path, old string) error {
 	return failed("pivot_root", path+" "+old, unix.PivotRoot(path, old))
 }
 
-// Detach takes the topmost mount off a path; what is open stays usable.
+// Detach takes the topmost mount off a path, which must not be a symlink; what is
+// open stays usable.
 func Detach(path string) error {
-	return failed("umount2", path+" detach", unix.Unmount(path, unix.MNT_DETACH))
+	return failed("umount2", path+" detach", unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW))
+}
+
+// Start has this thread's relative paths start at a directory that is open, so
+// that nobody can lead them elsewhere.
+func Start(at *os.File) error {
+	return failed("fchdir", at.Name(), unix.Fchdir(int(at.Fd())))
 }

@@ -186,6 +186,7 @@ func TestErrorsAreInWords(t *testing.T) {
 		"mount_setattr /nowhere ro,noexec: no such":        func() error { return Restrict("/nowhere", []string{"ro", "noexec"}) },
 		"pivot_root /nowhere /nowhere/old: no such":        func() error { return Pivot("/nowhere", "/nowhere/old") },
 		"umount2 /nowhere detach: no such":                 func() error { return Detach("/nowhere") },
+		"fchdir " + file.Name() + ": not a directory":      func() error { return Start(file) },
 		"mount /nowhere private: no such":                  func() error { return Unshare("/nowhere") },
 		"setns " + file.Name() + ": invalid argument":      func() error { return Enter(file) },
 		"statx /nowhere: no such":                          func() error { _, _, err := ID(unix.AT_FDCWD, "/nowhere", 0); return err },

@@ -57,26 +57,39 @@ func Table(proc *os.File, pid int) ([]Entry, error) {
 	}
 	f := os.NewFile(uintptr(fd), "mountinfo")
 	defer f.Close()
-	return parse(io.LimitReader(f, 64<<20))
+	return parse(f)
 }
+
+// A container that may mount could have the kernel write a table that does not
+// fit our memory, and take us from all others.
+const (
+	maxEntries = 20_000
+	maxTable   = 8 << 20 // bytes
+)
+
+// ErrTooMany says that a process sees more mounts than are read.
+var ErrTooMany = fmt.Errorf("it has more mounts than the %d, in %d MiB of text, that are looked at", maxEntries, maxTable>>20)
 
 func parse(r io.Reader) ([]Entry, error) {
-	infos, err := mountinfo.GetMountsFromReader(r, nil)
-	if err != nil {
-		return nil, err
+	var entries []Entry
+	bounded := &io.LimitedReader{R: r, N: maxTable}
+	_, err := mountinfo.GetMountsFromReader(bounded, func(m *mountinfo.Info) (skip, stop bool) {
+		entries = append(entries, Entry{ID: uint64(m.ID), Parent: uint64(m.Parent), Path: m.Mountpoint, Type: m.FSType,
+			Options: strings.Split(m.Options, ","), Super: strings.Split(m.VFSOptions, ",")})
+		return true, len(entries) > maxEntries
+	})
+	if len(entries) > maxEntries || bounded.N == 0 { // the last line is cut off
+		return nil, ErrTooMany
 	}
-	entries := make([]Entry, len(infos))
-	for i, m := range infos {
-		entries[i] = Entry{ID: uint64(m.ID), Parent: uint64(m.Parent), Path: m.Mountpoint, Type: m.FSType,
-			Options: strings.Split(m.Options, ","), Super: strings.Split(m.VFSOptions, ",")}
-	}
-	return entries, nil
+	return entries, err
 }
 
-// ID is the mount that a path leads to, and whether it is a directory.
+// ID is the mount that a path leads to, and whether it is a directory. Like all
+// that looks at paths here it asks no server: one that does not answer would
+// keep us for good.
 func ID(dir int, path string, flags int) (id uint64, isDir bool, err error) {
 	var st unix.Statx_t
-	if err := unix.Statx(dir, path, flags, unix.STATX_MNT_ID|unix.STATX_TYPE, &st); err != nil {
+	if err := unix.Statx(dir, path, flags|unix.AT_STATX_DONT_SYNC, unix.STATX_MNT_ID|unix.STATX_TYPE, &st); err != nil {
 		return 0, false, failed("statx", path, err)
 	}
 	if st.Mask&unix.STATX_MNT_ID == 0 {
@@ -99,7 +112,7 @@ type File struct {
 	Inode        uint64
 }
 
-// PlaceOf looks where a path leads, without asking a server for what is known.
+// PlaceOf looks where a path leads.
 func PlaceOf(dir int, path string) (Place, error) {
 	var st unix.Statx_t
 	if err := unix.Statx(dir, path, unix.AT_STATX_DONT_SYNC, unix.STATX_MNT_ID|unix.STATX_INO|unix.STATX_NLINK, &st); err != nil {
@@ -111,11 +124,11 @@ func PlaceOf(dir int, path string) (Place, error) {
 // Device is the number of the filesystem that a path leads to: the same for all
 // mounts of one overlay, also where it is no longer mounted but used.
 func Device(dir int, path string) (uint64, error) {
-	var st unix.Stat_t
-	if err := unix.Fstatat(dir, path, &st, 0); err != nil {
-		return 0, failed("stat", path, err)
+	var st unix.Statx_t
+	if err := unix.Statx(dir, path, unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &st); err != nil {
+		return 0, failed("statx", path, err)
 	}
-	return st.Dev, nil
+	return unix.Mkdev(st.Dev_major, st.Dev_minor), nil
 }
 
 // Root is the mount that is a process's root.

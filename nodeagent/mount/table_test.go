@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -47,6 +48,36 @@ func TestATableThatIsNoneIsAnError(t *testing.T) {
 		if entries, err := parse(strings.NewReader(text)); err == nil {
 			t.Errorf("%q was read as %+v", text, entries)
 		}
+	}
+}
+
+// Containers choose where they mount; the kernel writes what would end a line or a
+// field in another way.
+func TestOddPathsAreReadAsTheyAre(t *testing.T) {
+	for text, want := range map[string]string{
+		`/a\040b\011c`: "/a b\tc", `/line\012615\040612`: "/line\n615 612", `/back\134012`: `/back\012`, "/esc\x1b[2J": "/esc\x1b[2J",
+		`/gone//deleted`: "/gone//deleted", `/hash\043`: "/hash#",
+	} {
+		entries, err := parse(strings.NewReader("614 612 8:1 / " + text + " rw - ext4 /dev/sda1 rw\n"))
+		if err != nil || len(entries) != 1 || entries[0].Path != want {
+			t.Errorf("%q is read as %+v, %v", text, entries, err)
+		}
+	}
+}
+
+// A table that is cut off would lack what is told apart by it.
+func TestATableTooLargeIsRefused(t *testing.T) {
+	long := strings.Repeat("x", 4000)
+	for lines, line := range map[int]string{
+		maxEntries + 1:       "614 612 8:1 / /x rw - ext4 /dev/sda1 rw\n",
+		maxTable/4000/16 + 1: "614 612 8:1 / /x rw - ext4 /dev/sda1 rw," + strings.Repeat(long, 16) + "\n",
+	} {
+		if _, err := parse(strings.NewReader(strings.Repeat(line, lines))); !errors.Is(err, ErrTooMany) {
+			t.Errorf("of %d lines got %v", lines, err)
+		}
+	}
+	if entries, err := parse(strings.NewReader(strings.Repeat("614 612 8:1 / /x rw - ext4 /dev/sda1 rw\n", maxEntries))); err != nil || len(entries) != maxEntries {
+		t.Errorf("%d entries, %v", len(entries), err)
 	}
 }
 

@@ -75,12 +75,12 @@ func (s *swap) cloneRoot() (err error) {
 
 // realPath is where a path of the container leads; itself, if nowhere.
 func (s *swap) realPath(name string) string {
-	fd, err := unix.Openat2(unix.AT_FDCWD, name, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
+	place, err := open(unix.AT_FDCWD, name, 0, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
 	if err != nil {
 		return name
 	}
-	defer unix.Close(fd)
-	path, err := readLink(s.proc, fmt.Sprintf("self/fd/%d", fd)) // the container's own /proc does not know us
+	defer place.Close()
+	path, err := readLink(s.proc, fmt.Sprintf("self/fd/%d", place.Fd())) // the container's own /proc does not know us
 	if err != nil {
 		return name
 	}

@@ -3,22 +3,12 @@ package swap
 import (
 	"errors"
 	"fmt"
-	"path"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"hotpatch.dev/hotpatch/nodeagent/mount"
 )
-
-// parkTree makes the finished tree visible to the container, where nobody
-// looks, so that it can become the root in one call.
-func (s *swap) parkTree() error {
-	if err := mount.Enter(s.container); err != nil {
-		return err
-	}
-	return mount.Attach(s.tree, park)
-}
 
 // stop stops every thread of the container. Without it a child that is just
 // being forked would keep the old root.
@@ -48,8 +38,10 @@ func (s *swap) stop() error {
 // foresee finds, while everything runs, what moving the working directories of
 // these processes will take. What cannot be found is looked for once more then.
 func (s *swap) foresee(pids []int) {
+	const limit = time.Second // a container may have more processes than we have time
 	s.tools = map[int]tools{}
-	for _, pid := range pids {
+	for began := time.Now(); len(pids) > 0 && time.Since(began) < limit; pids = pids[1:] {
+		pid := pids[0]
 		root, err := mount.PlaceOf(int(s.proc.Fd()), fmt.Sprintf("%d/root", pid))
 		cwd, err2 := mount.PlaceOf(int(s.proc.Fd()), fmt.Sprintf("%d/cwd", pid))
 		if err != nil || err2 != nil || root == cwd { // the pivot moves the root itself
@@ -64,7 +56,16 @@ func (s *swap) foresee(pids []int) {
 // pivot is the commit point: every process of the namespace that was on the old
 // root is on the new one.
 func (s *swap) pivot() error {
-	return mount.Pivot(park, park+park)
+	if err := s.isOnRoot(); err != nil {
+		return err
+	}
+	if err := s.isOnTop(); err != nil {
+		return err
+	}
+	if err := mount.Start(s.tree); err != nil {
+		return err
+	}
+	return mount.Pivot(".", park[1:])
 }
 
 // signal queues the reload while nothing runs, so that not one instruction of
@@ -102,25 +103,4 @@ func (s *swap) clear() error {
 		return fmt.Errorf("take the old root away: %w", err)
 	}
 	return nil
-}
-
-// clearLeftovers takes away what a killed swap has left parked.
-func (s *swap) clearLeftovers() error {
-	proc, _, err := mount.ID(unix.AT_FDCWD, path.Dir(park), 0)
-	if err != nil {
-		return err
-	}
-	for range 16 {
-		id, _, err := mount.ID(unix.AT_FDCWD, park, 0)
-		if err != nil {
-			return err
-		}
-		if id == proc {
-			return nil
-		}
-		if err := mount.Detach(park); err != nil {
-			return err
-		}
-	}
-	return fmt.Errorf("%s is covered by more mounts than swaps could leave", park)
 }

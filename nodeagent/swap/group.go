@@ -2,6 +2,7 @@ package swap
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -75,7 +76,7 @@ func patiently(read func() error) error {
 	const limit = 130 * time.Millisecond // in all twice that: busy nodes are slow
 	for pause := 2 * time.Millisecond; ; pause *= 2 {
 		err := read()
-		if err == nil || pause > limit {
+		if err == nil || pause > limit || errors.Is(err, mount.ErrTooMany) {
 			return err
 		}
 		time.Sleep(pause)
@@ -166,13 +167,19 @@ func numbers(texts []string) []int {
 }
 
 // listNumbers reads a directory of numbers, as /proc has; none when it is gone.
-func listNumbers(dir *os.File, name string) []int {
+// There may be a million, so their names are not kept.
+func listNumbers(dir *os.File, name string) (all []int) {
 	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil
 	}
 	f := os.NewFile(uintptr(fd), name)
 	defer f.Close()
-	names, _ := f.Readdirnames(-1)
-	return numbers(names)
+	for {
+		names, err := f.Readdirnames(1024)
+		all = append(all, numbers(names)...)
+		if err != nil {
+			return all
+		}
+	}
 }

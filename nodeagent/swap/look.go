@@ -83,8 +83,13 @@ func HoldsOld(cgroupDir string, pid int, own Source) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	left := maxFiles
 	return slices.ContainsFunc(h.pids, func(p int) bool {
-		links := append([]string{"exe", "cwd"}, h.directories(p)...)
+		files := listNumbers(h.proc, fmt.Sprintf("%d/fd", p))
+		if left -= len(files); left < 0 {
+			return true // it may
+		}
+		links := append([]string{"exe", "cwd"}, h.directories(p, files)...)
 		return slices.ContainsFunc(links, func(link string) bool { return h.elsewhere(p, link) && !h.isOn(device, p, link) })
 	}), nil
 }
@@ -145,9 +150,12 @@ func (h *host) elsewhere(pid int, link string) bool {
 	return err == nil && !holds(h.table, id)
 }
 
+// maxFiles is how many open files of one container are looked at.
+const maxFiles = 100_000
+
 // directories are the links of a process's open directories.
-func (h *host) directories(pid int) (links []string) {
-	for _, fd := range listNumbers(h.proc, fmt.Sprintf("%d/fd", pid)) {
+func (h *host) directories(pid int, files []int) (links []string) {
+	for _, fd := range files {
 		link := fmt.Sprintf("fd/%d", fd)
 		if _, isDir, err := mount.ID(int(h.proc.Fd()), fmt.Sprintf("%d/%s", pid, link), 0); err == nil && isDir {
 			links = append(links, link)

@@ -82,7 +82,7 @@ func programs() (map[string]string, error) {
 	}
 	victim = filepath.Join(dir, "victim")
 	built := map[string]string{}
-	for _, name := range []string{"waiter", "odd"} {
+	for _, name := range []string{"waiter", "odd", "hostile"} {
 		program, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			return nil, err

@@ -91,11 +91,23 @@ func readLink(parent *os.File, name string) (string, error) {
 }
 
 func openIn(base *os.File, name string) (*os.File, error) {
-	fd, err := unix.Openat2(int(base.Fd()), name, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
-	if err != nil {
-		return nil, err
+	return open(int(base.Fd()), name, 0, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
+}
+
+// open takes hold of a path without opening what it leads to. A mount or rename
+// anywhere on the node disturbs a look-up that goes over "..", and one container
+// could do so without end.
+func open(dir int, name string, flags, resolve uint64) (*os.File, error) {
+	how := unix.OpenHow{Flags: flags | unix.O_PATH | unix.O_CLOEXEC, Resolve: resolve}
+	for attempt := 1; ; attempt++ {
+		fd, err := unix.Openat2(dir, name, &how)
+		switch {
+		case err == nil:
+			return os.NewFile(uintptr(fd), name), nil
+		case !errors.Is(err, unix.EAGAIN) || attempt == 64:
+			return nil, err
+		}
 	}
-	return os.NewFile(uintptr(fd), name), nil
 }
 
 // sameKind refuses to put a directory on a file, or the other way round.

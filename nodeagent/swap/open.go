@@ -2,6 +2,7 @@ package swap
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,17 +24,21 @@ func (s *swap) openFiles() []string {
 	if err != nil {
 		return nil
 	}
-	var names []string
+	names := map[string]bool{}
+	left := maxFiles
 	for _, pid := range pids {
-		for _, fd := range listNumbers(s.proc, fmt.Sprintf("%d/fd", pid)) {
+		files := listNumbers(s.proc, fmt.Sprintf("%d/fd", pid))
+		if left -= len(files); left < 0 {
+			break
+		}
+		for _, fd := range files {
 			name := s.openFile(pid, fd)
-			if name != "" && !slices.Contains(names, name) && !slices.ContainsFunc(s.layer.apart, func(p string) bool { return name == p || strings.HasPrefix(name, p+"/") }) {
-				names = append(names, name)
+			if name != "" && !slices.ContainsFunc(s.layer.apart, func(p string) bool { return name == p || strings.HasPrefix(name, p+"/") }) {
+				names[shorten(name)] = true
 			}
 		}
 	}
-	slices.Sort(names)
-	return names
+	return slices.Sorted(maps.Keys(names))
 }
 
 // openFile is the path of one that is on the old root, "" for any other.

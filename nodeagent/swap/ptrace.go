@@ -24,6 +24,7 @@ type tracer struct {
 	proc    *os.File
 	pids    func() ([]int, error) // of the container, read anew
 	threads map[int]*thread
+	seen    map[int]bool // threads of the container at the last look
 	began   time.Time
 }
 
@@ -45,20 +46,19 @@ func newTracer(proc *os.File, pids func() ([]int, error)) *tracer {
 func (t *tracer) stopAll(limit time.Duration) error {
 	end := time.Now().Add(limit)
 	for {
-		fresh, err := t.seizeNew()
-		if err != nil {
+		fresh, err := t.seizeNew(end)
+		switch {
+		case errors.Is(err, errEndless):
+			return fmt.Errorf("%w: new ones appeared for %s without end", ErrNotStopped, limit)
+		case err != nil:
 			return err
-		}
-		if len(fresh) == 0 {
-			return nil
+		case len(fresh) == 0:
+			return t.releaseStrangers()
 		}
 		for _, th := range fresh {
 			if err := t.await(th, end); err != nil {
 				return err
 			}
-		}
-		if time.Now().After(end) {
-			return fmt.Errorf("%w: new ones appeared for %s without end", ErrNotStopped, limit)
 		}
 	}
 }
@@ -73,15 +73,23 @@ func (t *tracer) stopped() int {
 	return n
 }
 
+// errEndless: the time was up before a look had seen everyone.
+var errEndless = errors.New("there are ever new threads")
+
 // seizeNew takes hold of threads that are not held yet and asks them to stop.
-func (t *tracer) seizeNew() ([]*thread, error) {
+func (t *tracer) seizeNew(end time.Time) ([]*thread, error) {
 	pids, err := t.pids()
 	if err != nil {
 		return nil, err
 	}
 	var fresh []*thread
+	t.seen = map[int]bool{}
 	for _, pid := range pids {
+		if time.Now().After(end) {
+			return nil, errEndless
+		}
 		for _, id := range listNumbers(t.proc, fmt.Sprintf("%d/task", pid)) {
+			t.seen[id] = true
 			if t.threads[id] != nil {
 				continue
 			}
@@ -96,6 +104,28 @@ func (t *tracer) seizeNew() ([]*thread, error) {
 		}
 	}
 	return fresh, nil
+}
+
+// releaseStrangers lets go of who is no thread of the container: where processes
+// come and go fast, a number that was read may be another's when it is seized.
+// In the last look, with all of the container held, it is not seen.
+func (t *tracer) releaseStrangers() error {
+	for id, th := range t.threads {
+		if th.gone || t.seen[id] {
+			continue
+		}
+		delete(t.threads, id)
+		switch state := t.state(id); {
+		case state == 0 || state == 'Z' || state == 'X':
+		case !th.stopped:
+			return fmt.Errorf("thread %d is none of the container's and does not stop", id)
+		default:
+			if err := detach(id, th.signal); err != nil && !errors.Is(err, unix.ESRCH) {
+				return fmt.Errorf("release thread %d: %w", id, err)
+			}
+		}
+	}
+	return nil
 }
 
 // seize is nil, nil for a thread that is ending.
@@ -195,18 +225,26 @@ func isSignal(why int) bool { return why < 0x80 }
 // release lets every thread run on, each with the signal it was about to get.
 func (t *tracer) release() error {
 	var errs []error
+	last := time.Now().Add(time.Second) // the kernel lets go of the rest when we end
 	for _, th := range t.threads {
 		if th.gone {
 			continue
 		}
 		if !th.stopped { // the stop we asked for must not hit it later
-			t.await(th, time.Now().Add(20*time.Millisecond))
+			t.await(th, earlier(last, time.Now().Add(20*time.Millisecond)))
 		}
 		if err := detach(th.id, th.signal); err != nil && !errors.Is(err, unix.ESRCH) {
 			errs = append(errs, fmt.Errorf("release thread %d: %w", th.id, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // detach is PTRACE_DETACH with a signal, which x/sys/unix does not offer.

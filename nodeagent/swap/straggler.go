@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"hotpatch.dev/hotpatch/internal/plain"
 	"hotpatch.dev/hotpatch/nodeagent/mount"
 )
 
@@ -39,7 +40,7 @@ func Stragglers(all []Straggler) string {
 
 func newStraggler(proc *os.File, pid int, why string) Straggler {
 	status, _ := readAt(proc, fmt.Sprintf("%d/status", pid))
-	s := Straggler{PID: pid, Inside: pid, Name: strings.ToValidUTF8(statusField(status, "Name"), "?"), Why: why}
+	s := Straggler{PID: pid, Inside: pid, Name: shorten(statusField(status, "Name")), Why: why}
 	if own := numbers(strings.Fields(statusField(status, "NSpid"))); len(own) > 0 {
 		s.Inside = own[len(own)-1]
 	}
@@ -93,11 +94,6 @@ func holds(table []mount.Entry, id uint64) bool {
 	return slices.ContainsFunc(table, func(e mount.Entry) bool { return e.ID == id && !parked(e.Path) })
 }
 
-// shorten keeps what programs make up from filling what is stored with the pod.
-func shorten(text string) string {
-	const limit = 80
-	if len(text) > limit {
-		text = text[:limit] + "…"
-	}
-	return strings.ToValidUTF8(text, "?")
-}
+// shorten keeps what programs make up from filling what is stored with the pod,
+// and from acting on who reads it.
+func shorten(text string) string { return plain.Text(text, 80) }

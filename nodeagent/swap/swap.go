@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hotpatch.dev/hotpatch/internal/plain"
 	"hotpatch.dev/hotpatch/internal/process"
 	"hotpatch.dev/hotpatch/nodeagent/mount"
 	"hotpatch.dev/hotpatch/nodeagent/swap/layer"
@@ -97,13 +98,7 @@ var ErrNotStopped = errors.New("the processes did not stop in time")
 // container runs at a time on a node, whoever runs it.
 func Do(ctx context.Context, req Request) (Result, error) {
 	s := &swap{Request: req, result: Result{Steps: map[string]time.Duration{}}}
-	began := time.Now()
-	err := mount.Thread(func() error {
-		defer s.close()
-		return s.run(ctx)
-	})
-	s.result.Total = time.Since(began)
-	return s.result, err
+	return s.watched(ctx, s.run)
 }
 
 // stepError is a failure with the step it happened in.
@@ -118,7 +113,8 @@ func (e *stepError) Error() string {
 	if e.committed {
 		outcome = "the root was changed"
 	}
-	return fmt.Sprintf("swap failed at step %s, %s: %v", e.step, outcome, e.err)
+	const limit = 1000 // paths of the container stand in it
+	return fmt.Sprintf("swap failed at step %s, %s: %s", e.step, outcome, plain.Text(e.err.Error(), limit))
 }
 
 func (e *stepError) Unwrap() error { return e.err }
@@ -139,7 +135,7 @@ func (s *swap) steps(ctx context.Context) []step {
 			{"stage", s.stage, nil},
 			{"clone", s.clone, nil},
 			{"compose", s.compose, nil},
-			{"park", s.parkTree, s.clear},
+			{"park", s.parkTree, s.unpark},
 			{"pivot", s.pivot, nil},
 			{"chdir", s.chdir, nil},
 			{"release", s.release, nil},
@@ -152,7 +148,7 @@ func (s *swap) steps(ctx context.Context) []step {
 		{"clone", s.clone, nil},
 		{"carry", func() error { return s.carryLayer(ctx) }, s.emptyRoot},
 		{"compose", s.compose, nil},
-		{"park", s.parkTree, s.clear},
+		{"park", s.parkTree, s.unpark},
 		{"stop", s.stop, s.release},
 		{"catch up", func() error { return s.catchUp(ctx) }, nil},
 		{"pivot", s.pivot, nil},
@@ -170,6 +166,7 @@ func (s *swap) run(ctx context.Context) error {
 	var failures []error
 	committed := false
 	for _, step := range s.steps(ctx) {
+		s.enters(step.Name, committed)
 		err, began := context.Cause(ctx), time.Now()
 		if err == nil || committed {
 			err = step.Do()

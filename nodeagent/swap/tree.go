@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -18,6 +19,8 @@ import (
 type swap struct {
 	Request
 	result Result
+
+	progress atomic.Pointer[progress]
 
 	proc, cgroups *os.File // of the host, held because we change namespaces
 	container     *os.File // the container's mount namespace
@@ -70,11 +73,17 @@ func (s *swap) inspect() (err error) {
 		return err
 	}
 	s.pieces = firstLevel(s.root, table)
+	if len(s.pieces) > maxPieces {
+		return fmt.Errorf("the container has %d mounts on its root, more than the %d that are taken along", len(s.pieces), maxPieces)
+	}
 	if s.Hold != nil {
 		return nil // every millisecond counts, and nothing more is known yet
 	}
 	return s.destinations()
 }
+
+// maxPieces bounds the files that a swap has open: those are all containers'.
+const maxPieces = 1000
 
 // claim takes hold of the host's /proc and of the container, which is ours until
 // we end.
@@ -119,12 +128,12 @@ func (s *swap) destinations() error {
 	}
 	defer root.Close()
 	for _, destination := range s.Destinations {
-		fd, err := unix.Openat2(int(root.Fd()), destination, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
+		place, err := openIn(root, destination)
 		if err != nil {
 			continue // hidden below another mount: it comes along with that
 		}
-		id, _, err := mount.ID(fd, "", unix.AT_EMPTY_PATH)
-		unix.Close(fd)
+		id, _, err := mount.ID(int(place.Fd()), "", unix.AT_EMPTY_PATH)
+		place.Close()
 		if err != nil {
 			return err
 		}
@@ -186,8 +195,8 @@ func (s *swap) clone() error {
 	if err := s.clearLeftovers(); err != nil {
 		return err
 	}
-	if id, _, err := mount.ID(unix.AT_FDCWD, "/", 0); err != nil || id != s.root.ID {
-		return errors.Join(fmt.Errorf("the container's first process is chrooted: its root is not its namespace's"), err)
+	if err := s.isOnRoot(); err != nil {
+		return err
 	}
 	if err := s.cloneRoot(); err != nil {
 		return err
@@ -229,12 +238,12 @@ func (s *swap) carried(name string) (*piece, error) {
 }
 
 func (p *piece) clone(resolve uint64) error {
-	fd, err := unix.Openat2(unix.AT_FDCWD, p.from, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: resolve})
+	place, err := open(unix.AT_FDCWD, p.from, 0, resolve)
 	if err != nil {
 		return fmt.Errorf("open %s in the container: %w", p.from, err)
 	}
-	defer unix.Close(fd)
-	id, isDir, err := mount.ID(fd, "", unix.AT_EMPTY_PATH)
+	defer place.Close()
+	id, isDir, err := mount.ID(int(place.Fd()), "", unix.AT_EMPTY_PATH)
 	if err != nil {
 		return err
 	}
@@ -242,7 +251,7 @@ func (p *piece) clone(resolve uint64) error {
 		return fmt.Errorf("the mount at %s changed under us", p.from)
 	}
 	p.id, p.isDir = id, isDir
-	p.tree, err = mount.Clone(fd, "", p.nested)
+	p.tree, err = mount.Clone(int(place.Fd()), "", p.nested)
 	return err
 }
 

@@ -38,7 +38,7 @@ func (w *workshop) programs(ctx context.Context, r row) (map[string]string, erro
 	if err := build("", "guest", "build", "./test/vm/guest"); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"victim", "waiter", "odd"} {
+	for _, name := range []string{"victim", "waiter", "odd", "hostile"} {
 		built[name] = filepath.Join(out, name)
 	}
 	if err := w.swapPrograms(ctx, out); err != nil {

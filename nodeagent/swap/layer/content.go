@@ -136,7 +136,7 @@ func (c *Copy) sameContent(ctx context.Context, old, base *os.File, bytesToRead 
 	if c.compared += bytesToRead; c.compared > 16*c.limit.Bytes {
 		return false, c.tooLarge(fmt.Sprintf("files of %s to compare with the old image", size(c.compared)))
 	}
-	a, err := os.Open(reference(old))
+	a, err := content(old)
 	if err != nil {
 		return false, err
 	}

@@ -76,7 +76,7 @@ func (c *Copy) source(it item, old *os.File, st unix.Stat_t) (*os.File, error) {
 	if !c.final {
 		c.clean(it.path)
 	}
-	return os.Open(reference(old))
+	return content(old)
 }
 
 // clean writes a file's dirty pages out. A program that has it mapped writes to
@@ -91,7 +91,7 @@ func (c *Copy) clean(name string) {
 	if kind(st) != unix.S_IFREG {
 		return
 	}
-	f, err := os.Open(reference(upper))
+	f, err := content(upper)
 	if err != nil {
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -60,6 +61,21 @@ func hold(root *os.File, name string) (*os.File, unix.Stat_t, error) {
 
 // reference is a path to what is held, whatever its name has become. Needs /proc.
 func reference(f *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd()) }
+
+// content opens a file that is held, to read it. A process may have a lease on it,
+// and is waited for only for a moment: it may be standing still, for us.
+func content(f *os.File) (*os.File, error) {
+	for attempt := 1; ; attempt++ {
+		opened, err := os.OpenFile(reference(f), os.O_RDONLY|unix.O_NONBLOCK, 0)
+		switch {
+		case !errors.Is(err, unix.EWOULDBLOCK):
+			return opened, err
+		case attempt == 10:
+			return nil, fmt.Errorf("a process has a lease on it, and keeps it: %w", err)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
 
 // lstat looks at an entry of a directory; a zero mode says that there is none.
 func lstat(dir *os.File, name string) (st unix.Stat_t, err error) {

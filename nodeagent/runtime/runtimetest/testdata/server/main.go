@@ -167,6 +167,8 @@ func answer(args []string) (string, error) {
 		return "ok", err
 	case "chdir":
 		return "ok", os.Chdir(args[1])
+	case "chroot":
+		return "ok", syscall.Chroot(args[1])
 	case "cwd": // as the kernel has it
 		return syscall.Getwd()
 	case "mkdir":
