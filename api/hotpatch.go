@@ -180,9 +180,6 @@ const (
 // sortKeys are all there are.
 var sortKeys = []SortKey{SortPriority, SortOrdinal, SortOrdinalAscending, SortOldest, SortNewest, SortNodeSpread, SortZoneSpread}
 
-// MinReady is MinReadySeconds.
-func (r Rollout) MinReady() time.Duration { return time.Duration(r.MinReadySeconds) * time.Second }
-
 // Rollout paces a change.
 type Rollout struct {
 	// Partition is how many pods stay on the stable revision. Percent rounds
@@ -207,3 +204,6 @@ type Rollout struct {
 	// revision.
 	Window Windows `json:"window,omitzero"`
 }
+
+// MinReady is MinReadySeconds.
+func (r Rollout) MinReady() time.Duration { return time.Duration(r.MinReadySeconds) * time.Second }

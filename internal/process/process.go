@@ -163,10 +163,11 @@ func Signal(name string) (unix.Signal, error) {
 	return 0, fmt.Errorf("no signal is named %q", name)
 }
 
-// Handle is one process for good: after it has ended, signals go nowhere.
+// Handle is one process for good: after it has ended, or the handle was closed,
+// signals go nowhere.
 type Handle struct {
-	PID int
-	fd  int
+	PID  int
+	file *os.File // whose number, once it is closed, may be another process's
 }
 
 // Open takes hold of a process.
@@ -175,7 +176,7 @@ func Open(pid int) (*Handle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("take hold of process %d: %w", pid, err)
 	}
-	return &Handle{PID: pid, fd: fd}, nil
+	return &Handle{PID: pid, file: os.NewFile(uintptr(fd), "pidfd")}, nil
 }
 
 // Open takes hold of the very process that was read. The error is ErrNotFound
@@ -197,14 +198,19 @@ func (p Process) Open() (*Handle, error) {
 
 // Signal sends a signal.
 func (h *Handle) Signal(s unix.Signal) error {
-	if err := unix.PidfdSendSignal(h.fd, s, nil, 0); err != nil {
+	var sent error
+	conn, err := h.file.SyscallConn()
+	if err == nil {
+		err = conn.Control(func(fd uintptr) { sent = unix.PidfdSendSignal(int(fd), s, nil, 0) })
+	}
+	if err := errors.Join(err, sent); err != nil {
 		return fmt.Errorf("send %s to process %d: %w", unix.SignalName(s), h.PID, err)
 	}
 	return nil
 }
 
 // Close lets the process go.
-func (h *Handle) Close() error { return unix.Close(h.fd) }
+func (h *Handle) Close() error { return h.file.Close() }
 
 // Parent is the PID of a process's parent.
 func Parent(pid int) (int, error) {

@@ -86,6 +86,23 @@ func TestFindAndSignalARealProcess(t *testing.T) {
 	}
 }
 
+// A handle's number may be another process's by the time that someone late uses it.
+func TestAClosedHandleReachesNobody(t *testing.T) {
+	closed, err := Open(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	other, err := Open(os.Getpid()) // takes over the number
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if err := closed.Signal(0); err == nil {
+		t.Error("a closed handle's signal reached who has its number now")
+	}
+}
+
 func TestSignalNames(t *testing.T) {
 	for name, want := range map[string]unix.Signal{"SIGHUP": unix.SIGHUP, "usr2": unix.SIGUSR2, "1": unix.SIGHUP, "SIGRTMIN+3": 37} {
 		if got, err := Signal(name); err != nil || got != want {

@@ -40,8 +40,11 @@ func (s *swap) stop() error {
 func (s *swap) foresee(pids []int) {
 	const limit = time.Second // a container may have more processes than we have time
 	s.tools = map[int]tools{}
-	for began := time.Now(); len(pids) > 0 && time.Since(began) < limit; pids = pids[1:] {
-		pid := pids[0]
+	began := time.Now()
+	for _, pid := range pids {
+		if time.Since(began) > limit {
+			return
+		}
 		root, err := mount.PlaceOf(int(s.proc.Fd()), fmt.Sprintf("%d/root", pid))
 		cwd, err2 := mount.PlaceOf(int(s.proc.Fd()), fmt.Sprintf("%d/cwd", pid))
 		if err != nil || err2 != nil || root == cwd { // the pivot moves the root itself

@@ -132,27 +132,16 @@ func (b *bench) follow(ctx context.Context, began time.Time) (observed, recorded
 // allObserved returns once the agent has written on every pod that it was
 // reloaded from another image than its own.
 func (b *bench) allObserved(ctx context.Context) error {
-	on := map[types.UID]bool{}
-	for ctx.Err() == nil {
-		if err := b.watchObserved(ctx, on); err != nil || count(on) == servers {
-			return err
-		}
-	}
-	return fmt.Errorf("%d of %d pods observed on v2: %w", count(on), servers, context.Cause(ctx))
-}
-
-// watchObserved notes who is on v2, until all are or the API server ends the
-// watch, which it may at any time.
-func (b *bench) watchObserved(ctx context.Context, on map[types.UID]bool) error {
 	pods, err := b.Kube.CoreV1().Pods(stage.Namespace).Watch(ctx, metav1.ListOptions{LabelSelector: "app=game-server"})
 	if err != nil {
 		return err
 	}
 	defer pods.Stop()
+	on := map[types.UID]bool{}
 	for event := range pods.ResultChan() {
 		pod, ok := event.Object.(*corev1.Pod)
 		if !ok {
-			return nil
+			return fmt.Errorf("watch the pods: %v", event.Object)
 		}
 		o, err := stage.Observed(*pod)
 		on[pod.UID] = err == nil && len(o.Containers) == 1 && o.Containers[0].State == api.StateReloaded
@@ -160,7 +149,7 @@ func (b *bench) watchObserved(ctx context.Context, on map[types.UID]bool) error 
 			return nil
 		}
 	}
-	return nil
+	return fmt.Errorf("%d of %d pods observed on v2: %w", count(on), servers, context.Cause(ctx))
 }
 
 func count(on map[types.UID]bool) (n int) {
