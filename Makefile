@@ -53,11 +53,12 @@ lint:
 
 # The database comes as the module that Go's own is made from, so that a module
 # proxy is all that is needed. The newest, not a pinned one: it is to be news.
+# Judged with the Go that go.mod names, also where an older one builds.
 vulncheck: ## known vulnerabilities in what our programs call
 	@dir=$$(cd /tmp && go mod download -json golang.org/x/vulndb@latest | sed -n 's/.*"Dir": "\(.*\)",/\1/p') && \
 	test -n "$$dir" && mkdir -p .cluster/vulndb && \
 	(cd "$$dir" && go run ./cmd/indexdb -vulns data/osv -out $(CURDIR)/.cluster/vulndb) && \
-	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 -db file://$(CURDIR)/.cluster/vulndb -tags grpcnotrace ./cmd/...
+	GOTOOLCHAIN=auto $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 -db file://$(CURDIR)/.cluster/vulndb -tags grpcnotrace ./cmd/...
 
 unit: ## all but the cluster's tests, with the race detector
 	go test -race -vet=off $(COMPILE) -ldflags=-w $$(go list ./... | grep -v /test/e2e)
