@@ -34,6 +34,8 @@ type Desired struct {
 	Revision   string             `json:"revision"`
 	Containers []DesiredContainer `json:"containers,omitempty"`
 	Files      []DesiredFile      `json:"files,omitempty"`
+	// Ready: the pod was Ready when it was told of this revision.
+	Ready bool `json:"ready,omitempty"`
 }
 
 // CarryAll in a container's carry takes its whole writable layer along.

@@ -203,6 +203,30 @@ type Rollout struct {
 	// has begun may end outside, and pods may always go back to the stable
 	// revision.
 	Window Windows `json:"window,omitzero"`
+	// OnFailure says what follows when pods have failed: Pause, the default, has
+	// each keep its place among those that may be changing; Rollback takes all pods
+	// back to the stable revision.
+	OnFailure FailurePolicy `json:"onFailure,omitempty"`
+	// FailureThreshold is how many pods must have failed for a rollback; default 1.
+	// A percentage is rounded up. No more than stop the rollout anyway are needed.
+	FailureThreshold IntOrPercent `json:"failureThreshold,omitzero"`
+	// ProgressDeadlineSeconds is how long a pod that was Ready when it was told to
+	// change may be not Ready, until it has failed; default 0: forever.
+	ProgressDeadlineSeconds int `json:"progressDeadlineSeconds,omitempty"`
+}
+
+// FailurePolicy is what follows when pods, or a gate, have failed.
+type FailurePolicy string
+
+// The policies; Pause is the default.
+const (
+	FailurePause    FailurePolicy = "Pause"
+	FailureRollback FailurePolicy = "Rollback"
+)
+
+// ProgressDeadline is ProgressDeadlineSeconds.
+func (r Rollout) ProgressDeadline() time.Duration {
+	return time.Duration(r.ProgressDeadlineSeconds) * time.Second
 }
 
 // MinReady is MinReadySeconds.

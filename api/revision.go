@@ -18,6 +18,17 @@ func Revision(containers []DesiredContainer, files []DesiredFile) string {
 	return hex.EncodeToString(sum[:5])
 }
 
+// Digest names what Git says of a HotPatch, whether it is suspended left aside:
+// who suspends a rollback and lets it go again has not asked for anything else.
+// Fields that may be left out must not be filled in by Default: that would lift
+// the verdicts of all clusters that are upgraded.
+func (s Spec) Digest() string {
+	s.Suspend = false
+	b, _ := json.Marshal(s) // plain structs, lists of windows: cannot fail
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:5])
+}
+
 func withoutURLs(files []DesiredFile) []DesiredFile {
 	out := make([]DesiredFile, len(files))
 	for i, f := range files {

@@ -67,6 +67,10 @@ func TestSchemaAgreesWithDecode(t *testing.T) {
 		{"an order", `"40%"`, "0, order: [zone-spread, oldest]", true},
 		{"a strange order", `"40%"`, "0, order: [alphabetical]", false},
 		{"twice the same", `"40%"`, "0, order: [oldest, oldest]", false},
+		{"a rollback", `"40%"`, "0, onFailure: Rollback, failureThreshold: 10%, progressDeadlineSeconds: 60", true},
+		{"no such policy for failures", `"40%"`, "0, onFailure: Retry", false},
+		{"a threshold in words", `"40%"`, "0, failureThreshold: few", false},
+		{"a deadline of more than a day", `"40%"`, "0, progressDeadlineSeconds: 86401", false},
 		{"a window", `"40%"`, "0, window: {schedule: '0 22 * * 1-5', duration: 4h, timeZone: Europe/Berlin}", true},
 		{"two windows", `"40%"`, "0, window: [{schedule: '@daily', duration: 4h}, {schedule: '@weekly', duration: 1h30m}]", true},
 		{"a window without an end", `"40%"`, "0, window: {schedule: '@daily'}", false},
@@ -162,6 +166,8 @@ func tellRules(s *jsonschema.Schema) {
 	at(s, "spec.containers.reload.http.port").Minimum, at(s, "spec.containers.reload.http.port").Maximum = "1", "65535"
 	at(s, "spec.containers.imageConfig").Enum = []any{ImageConfigWarn, ImageConfigRefuse}
 	at(s, "spec.rollout.minReadySeconds").Minimum, at(s, "spec.rollout.minReadySeconds").Maximum = "0", json.Number(strconv.Itoa(maxMinReady))
+	at(s, "spec.rollout.progressDeadlineSeconds").Minimum, at(s, "spec.rollout.progressDeadlineSeconds").Maximum = "0", json.Number(strconv.Itoa(maxMinReady))
+	at(s, "spec.rollout.onFailure").Enum = []any{FailurePause, FailureRollback}
 	order, _ := at(s, "spec.rollout").Properties.Get("order")
 	order.UniqueItems = true
 	for _, key := range sortKeys {

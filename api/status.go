@@ -38,6 +38,8 @@ type HotPatchStatus struct {
 	Files      []DesiredFile      `json:"files,omitempty"`
 	// Stable is the last revision that reached every pod.
 	Stable *StableRevision `json:"stable,omitempty"`
+	// Verdict on Revision, if there is one.
+	Verdict *Verdict `json:"verdict,omitempty"`
 	// Pods are rows while there are at most MaxPodRows; Failures are always
 	// complete.
 	Pods     []PodRow `json:"pods,omitempty"`
@@ -71,6 +73,21 @@ type StableRevision struct {
 	Revision   string             `json:"revision"`
 	Containers []DesiredContainer `json:"containers,omitempty"`
 	Files      []DesiredFile      `json:"files,omitempty"`
+}
+
+// Verdict ends the attempt at a revision. It holds until Git says anything else
+// of the HotPatch: the same is not tried again.
+type Verdict struct {
+	// Do is what follows: Rollback takes pods back to the stable revision, Pause
+	// leaves them where they are.
+	Do FailurePolicy `json:"do"`
+	// Revision that it is about, and Spec, the digest of the spec that asked for it.
+	Revision string `json:"revision"`
+	Spec     string `json:"spec"`
+	Reason   string `json:"reason"`
+	// Inconclusive: nothing has failed, and nobody knows whether all is well.
+	Inconclusive bool      `json:"inconclusive,omitempty"`
+	Since        time.Time `json:"since"`
 }
 
 // PodRow is one pod in a status. No container IDs and no times: a row changes

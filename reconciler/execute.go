@@ -80,7 +80,7 @@ func (e *executor) prepare(ctx context.Context, pod kube.Pod, revision plan.Revi
 
 // apply has the sidecar put the files in place, and then tells the agent.
 func (e *executor) apply(ctx context.Context, name string, pod kube.Pod, revision plan.Revision) error {
-	desired := api.Desired{HotPatch: name, Revision: revision.ID, Containers: revision.Containers, Files: e.located(revision.Files)}
+	desired := api.Desired{HotPatch: name, Revision: revision.ID, Containers: revision.Containers, Files: e.located(revision.Files), Ready: wasReady(pod, revision)}
 	missing := missingFiles(pod, desired.Files)
 	if err := e.updateFiles(ctx, pod, missing); err != nil {
 		return err
@@ -94,6 +94,14 @@ func (e *executor) apply(ctx context.Context, name string, pod kube.Pod, revisio
 		ref.Version = "" // the sidecar has just written to its pod
 	}
 	return e.pods.Annotate(ctx, ref, map[string]*string{api.DesiredAnnotation: text, api.PrepareAnnotation: nil})
+}
+
+// wasReady tells whether a pod was Ready before it was first told of a revision.
+func wasReady(pod kube.Pod, revision plan.Revision) bool {
+	if pod.Desired.Revision == revision.ID {
+		return pod.Desired.Ready
+	}
+	return pod.Ready
 }
 
 func (e *executor) updateFiles(ctx context.Context, pod kube.Pod, missing []api.DesiredFile) error {
@@ -132,8 +140,9 @@ func missingFiles(pod kube.Pod, wanted []api.DesiredFile) []api.DesiredFile {
 
 // overlay shows pods as they will be when the jobs under way have ended, so
 // that they count as changing and are not told twice, and says why the last job
-// of a pod failed. What is under way must have been asked for before the pods
-// were listed: a job that ends in between is then seen twice, not never.
+// of a pod failed; of the revisions, a refusal speaks against the first. What is
+// under way must have been asked for before the pods were listed: a job that ends
+// in between is then seen twice, not never.
 func (e *executor) overlay(pods []kube.Pod, underway map[string]string, revisions ...string) {
 	for i := range pods {
 		pod := &pods[i]
@@ -146,9 +155,10 @@ func (e *executor) overlay(pods []kube.Pod, underway map[string]string, revision
 		case plan.Prepare:
 			pod.Prepare = api.Prepare{Revision: revision}
 		}
-		for _, revision := range revisions {
+		for i, revision := range revisions {
 			if err := e.jobs.failed(pod.UID, wish(plan.Action{Kind: plan.Apply, Revision: plan.Revision{ID: revision}})); err != nil {
 				pod.SidecarError = err.Error()
+				pod.Refused = pod.Refused || i == 0 && errors.As(err, new(refusal))
 			}
 		}
 	}

@@ -189,6 +189,8 @@ func (l *loop) plan(t *tracked, pods []kube.Pod) *plan.Plan {
 		Revision:  t.accepted.revision,
 		Rollout:   t.accepted.HotPatch.Spec.Rollout,
 		Suspended: t.suspended(),
+		Spec:      t.accepted.HotPatch.Spec.Digest(),
+		Verdict:   t.record.Verdict,
 		Now:       time.Now(),
 	}
 	if s := t.record.Stable; s != nil {

@@ -106,8 +106,19 @@ func judge(answer *http.Response, body []byte, file api.DesiredFile) error {
 	if words == "" {
 		words = shorten(string(body), maxWords)
 	}
-	return fmt.Errorf("file %s: the sidecar answers %d: %s", file.Path, answer.StatusCode, words)
+	said := refusal{fmt.Sprintf("file %s: the sidecar answers %d: %s", file.Path, answer.StatusCode, words)}
+	switch answer.StatusCode {
+	case http.StatusOK, http.StatusBadRequest, http.StatusInternalServerError:
+		return said
+	}
+	return errors.New(said.words) // who may not ask, or not now, learns nothing of the file
 }
+
+// refusal is an answer of a sidecar about a file: it was asked to put it in place,
+// and did not.
+type refusal struct{ words string }
+
+func (r refusal) Error() string { return r.words }
 
 const maxWords = 300
 

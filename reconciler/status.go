@@ -25,6 +25,7 @@ func (t *tracked) status(cluster string, now time.Time, p *plan.Plan) api.HotPat
 		if len(s.Pods) > api.MaxPodRows {
 			s.Pods = nil
 		}
+		s.Verdict = p.Verdict
 		if p.Reached {
 			s.Stable = &api.StableRevision{Revision: s.Revision, Containers: s.Containers, Files: s.Files}
 		}

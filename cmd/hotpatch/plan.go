@@ -101,6 +101,8 @@ func planOne(ctx context.Context, cluster *cluster, item render.Item, known api.
 		Revision:  plan.Revision{ID: api.Revision(containers, files), Containers: containers, Files: files},
 		Rollout:   h.Spec.Rollout,
 		Suspended: h.Spec.Suspend,
+		Spec:      h.Spec.Digest(),
+		Verdict:   known.Verdict,
 		Pods:      pods,
 		Now:       time.Now(),
 	}

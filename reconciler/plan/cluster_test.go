@@ -17,11 +17,14 @@ type cluster struct {
 	rollout  api.Rollout
 	// suspended in Git
 	suspended bool
-	pods      []*simPod
-	unknown   map[string]bool // images that no registry has
-	pulled    map[string]bool // "node image"
-	started   int             // containers, so far
-	now       time.Time
+	// spec is what else Git says, verdict what is recorded of it.
+	spec    string
+	verdict *api.Verdict
+	pods    []*simPod
+	unknown map[string]bool // images that no registry has
+	pulled  map[string]bool // "node image"
+	started int             // containers, so far
+	now     time.Time
 }
 
 // simPod is a pod with what is true of it, in plain fields that no plan reads.
@@ -30,9 +33,9 @@ type simPod struct {
 	// at is the revision that the pod's container is on, files the one that its
 	// files are of; "" for none, as of a pod that nobody touched.
 	at, files string
-	// fail is what goes wrong whenever the agent swaps, refuse what the
-	// sidecar answers; "" for nothing.
-	fail, refuse string
+	// fail is what goes wrong whenever the agent swaps, be it only to the revision
+	// failOn, refuse what the sidecar answers; "" for nothing.
+	fail, failOn, refuse string
 	// moved is when it was last brought somewhere.
 	moved time.Time
 }
@@ -60,7 +63,7 @@ func newCluster() *cluster {
 }
 
 func (c *cluster) input() Input {
-	in := Input{HotPatch: "game", Target: "Deployment game", Revision: c.revision, Stable: c.stable, Rollout: c.rollout, Suspended: c.suspended, Now: c.now}
+	in := Input{HotPatch: "game", Target: "Deployment game", Revision: c.revision, Stable: c.stable, Rollout: c.rollout, Suspended: c.suspended, Spec: c.spec, Verdict: c.verdict, Now: c.now}
 	for _, p := range c.pods {
 		in.Pods = append(in.Pods, p.Pod)
 	}
@@ -125,15 +128,22 @@ func (c *cluster) alive() []*simPod {
 // act does what a plan says, as the reconciler does, and remembers a revision
 // that was reached.
 func (c *cluster) act(plan Plan) {
+	c.verdict = plan.Verdict
 	for _, a := range plan.Actions {
 		p := c.byUID(a.UID)
 		if a.Kind == Prepare {
 			p.Prepare = api.Prepare{Revision: a.Revision.ID, Containers: a.Revision.Containers}
 			continue
 		}
-		if p.SidecarError = p.update(a.Revision, c.now); p.SidecarError == "" {
+		p.SidecarError = p.update(a.Revision, c.now)
+		p.Refused = p.SidecarError != "" && a.Revision.ID == c.revision.ID
+		if p.SidecarError == "" {
+			ready := p.Ready
+			if p.Desired.Revision == a.Revision.ID {
+				ready = p.Desired.Ready
+			}
 			p.Prepare = api.Prepare{}
-			p.Desired = api.Desired{HotPatch: "game", Revision: a.Revision.ID, Containers: a.Revision.Containers, Files: a.Revision.Files}
+			p.Desired = api.Desired{HotPatch: "game", Revision: a.Revision.ID, Containers: a.Revision.Containers, Files: a.Revision.Files, Ready: ready}
 		}
 	}
 	if plan.Reached {
@@ -214,7 +224,7 @@ func (c *cluster) swap(p *simPod, want api.DesiredContainer) api.ObservedContain
 	}
 	p.at = p.Desired.Revision
 	switch {
-	case p.fail != "" && !there:
+	case p.fail != "" && !there && (p.failOn == "" || p.failOn == p.Desired.Revision):
 		is.State, is.Message, p.at = api.StateFailed, p.fail, ""
 	case is.ContainerID == "":
 		is.State, is.Message, p.at = api.StateFailed, "does not run", ""

@@ -34,6 +34,7 @@ func (h *history) heal() {
 	h.remove()
 	clear(h.unknown)
 	h.suspended = false
+	h.rollout.ProgressDeadlineSeconds = 0
 	h.rollout.Window = api.Windows{}
 	for _, p := range h.pods {
 		p.refuse = ""
@@ -69,6 +70,8 @@ func (h *history) restful() api.Phase {
 	switch {
 	case len(h.pods) == 0:
 		return api.PhasePending
+	case h.verdict != nil:
+		return api.PhaseRolledBack
 	case h.share() < len(h.pods):
 		return api.PhasePaused
 	}

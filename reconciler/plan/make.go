@@ -9,18 +9,21 @@ import (
 
 // Make decides.
 func Make(in Input) Plan {
+	in.Verdict = in.standing()
 	w := newWorld(in)
 	if len(w.pods) == 0 {
-		return Plan{Phase: api.PhasePending, Message: w.empty()}
+		return Plan{Phase: api.PhasePending, Message: w.empty(), Verdict: in.Verdict}
 	}
-	p := Plan{Counts: w.counts()}
+	if in.Verdict = w.judge(); in.Verdict != nil {
+		w = newWorld(in) // in which other pods are held
+	}
 	next := w.next()
-	p.Actions = next.actions
+	p := Plan{Counts: w.counts(), Actions: next.actions, Verdict: in.Verdict}
 	p.Rows, p.Failures = w.rows()
 	p.Warnings = w.warnings()
 	p.Phase, p.Message, p.Hold = w.phase(next)
 	p.Again = w.again(next)
-	p.Reached = w.complete(p.Counts) && len(p.Failures) == 0
+	p.Reached = w.finished(p.Counts) && len(p.Failures) == 0
 	return p
 }
 
@@ -98,8 +101,11 @@ func stableOf(in Input) Revision {
 // is the revision itself, there is nothing to hold back.
 func (w *world) hold() int {
 	total, partition := len(w.pods), w.in.Rollout.Partition
-	if w.stable.ID == w.in.Revision.ID {
+	switch {
+	case w.stable.ID == w.in.Revision.ID:
 		return 0
+	case w.rollingBack():
+		return total
 	}
 	hold := partition.Of(total)
 	if partition.Percent && partition.Value < 100 {
@@ -134,7 +140,7 @@ func (w *world) actions() step {
 			next = append(next, p)
 		}
 	}
-	if len(next) == 0 {
+	if len(next) == 0 || w.in.Verdict != nil {
 		return step{waits: back.waits}
 	}
 	if prepare, ready := w.prepare(); !ready {
@@ -166,6 +172,9 @@ func (w *world) why(p Pod) string {
 func (w *world) returning() (back step, wait bool) {
 	given, strayed := w.astray()
 	back = w.start(append(given, strayed...), w.stable, func(p Pod) string {
+		if w.rollingBack() {
+			return "rolled back: " + w.in.Verdict.Reason
+		}
 		if p.Desired.Revision == w.in.Revision.ID {
 			return fmt.Sprintf("the partition %s keeps %d of %d pods back", w.in.Rollout.Partition, len(w.held), len(w.pods))
 		}
@@ -179,9 +188,14 @@ func (w *world) returning() (back step, wait bool) {
 }
 
 // astray are held pods that were given the revision, or belong on the stable
-// one for another reason, the last first.
+// one for another reason. A partition takes back the last one first; a rollback
+// goes in the order of the rollout: who is not Ready is in a hurry.
 func (w *world) astray() (given, strayed []Pod) {
-	for _, p := range slices.Backward(w.held) {
+	held := slices.Clone(w.held)
+	if !w.rollingBack() {
+		slices.Reverse(held)
+	}
+	for _, p := range held {
 		switch {
 		case p.Desired.Revision == w.in.Revision.ID:
 			given = append(given, p)

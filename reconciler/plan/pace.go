@@ -116,15 +116,24 @@ func (w *world) again(next step) (at time.Time) {
 	if !w.complete(w.counts()) {
 		at = w.window.turns
 	}
-	if next.waits == "" || w.window.closed {
-		return at
-	}
+	waits := next.waits != "" && !w.window.closed
 	for _, p := range w.pods {
-		if proven := w.proven(p); w.proving(p) && p.Ready && (at.IsZero() || proven.Before(at)) {
-			at = proven
+		if waits && w.proving(p) && p.Ready {
+			at = earlier(at, w.proven(p))
+		}
+		if w.awaited(p) && w.overdue(p) == "" {
+			at = earlier(at, w.deadline(p))
 		}
 	}
 	return at
+}
+
+// earlier of two times, of which the zero one means never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // busy: asked for something and not there, be it by a revision before this one.

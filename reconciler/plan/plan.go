@@ -39,8 +39,10 @@ type Pod struct {
 	// Observed by the node's agent, Files by the pod's sidecar.
 	Observed api.Observed
 	Files    api.ObservedFiles
-	// SidecarError is why the last call to the pod's sidecar failed.
+	// SidecarError is why the last call to the pod's sidecar failed; Refused: it
+	// answered, and would not.
 	SidecarError string
+	Refused      bool
 }
 
 // Revision is one state that pods can be in.
@@ -61,7 +63,11 @@ type Input struct {
 	Rollout api.Rollout
 	// Suspended: nothing new may start.
 	Suspended bool
-	Pods      []Pod
+	// Spec is the digest of what Git says of the HotPatch, Verdict what was
+	// recorded, be it of something else.
+	Spec    string
+	Verdict *api.Verdict
+	Pods    []Pod
 	// Now is when all of this was seen.
 	Now time.Time
 }
@@ -105,6 +111,8 @@ type Plan struct {
 	Warnings []string
 	// Again is when to plan again even if nothing happens until then; zero: never.
 	Again time.Time
+	// Verdict on Revision, old or new, to be recorded; nil: none.
+	Verdict *api.Verdict
 	// Reached: every pod was observed on Revision, which is now the stable one.
 	Reached bool
 }

@@ -76,7 +76,7 @@ func (c *cluster) told(p Plan) string {
 }
 
 func (c *cluster) status(p Plan) api.HotPatchStatus {
-	return api.HotPatchStatus{Revision: c.revision.ID, Phase: p.Phase, Message: p.Message, Counts: p.Counts}
+	return api.HotPatchStatus{Revision: c.revision.ID, Phase: p.Phase, Message: p.Message, Counts: p.Counts, Verdict: p.Verdict}
 }
 
 func (c *cluster) show() string {

@@ -42,6 +42,8 @@ func TestAnyHistory(t *testing.T) {
 			"Git suspends it":       func(*rapid.T) { h.suspended = true },
 			"Git lets it go on":     func(*rapid.T) { h.suspended = false },
 			"a push":                h.push,
+			"Git says it otherwise": func(t *rapid.T) { h.spec = rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "spec") },
+			"the record is lost":    func(*rapid.T) { h.verdict = nil },
 		})
 		h.converge(t)
 	})
@@ -173,6 +175,10 @@ func anyRollout(t *rapid.T) api.Rollout {
 		Order:           rapid.SampledFrom(anyOrder).Draw(t, "order"),
 		Window:          rapid.SampledFrom([]api.Windows{{}, {}, {}, everyOtherMinute, byNight}).Draw(t, "window"),
 		MinReadySeconds: rapid.SampledFrom([]int{0, 0, 10, 30}).Draw(t, "minReadySeconds"),
+
+		OnFailure:               rapid.SampledFrom([]api.FailurePolicy{"", api.FailurePause, api.FailureRollback, api.FailureRollback}).Draw(t, "onFailure"),
+		FailureThreshold:        rapid.SampledFrom([]api.IntOrPercent{{}, api.Count(1), api.Count(2), api.Percent(50)}).Draw(t, "failureThreshold"),
+		ProgressDeadlineSeconds: rapid.SampledFrom([]int{0, 0, 15}).Draw(t, "progressDeadlineSeconds"),
 	}
 }
 
@@ -190,6 +196,10 @@ func (h *history) plan(t *rapid.T) Plan {
 		t.Fatalf("the order of the pods matters:\n%s\n%s", dumpPlan(p), dumpPlan(again))
 	}
 	h.timeAloneIsNoNews(t, in, p)
+	if wrong := unjust(h.cluster, p); wrong != "" {
+		t.Fatalf("%s\n%s%s%s", wrong, h.told(p), h.show(), h.truth())
+	}
+	h.verdict = p.Verdict // in memory at once, whatever comes of the record
 	for _, rule := range rules {
 		if wrong := rule.broken(h.cluster, p); wrong != "" {
 			t.Fatalf("rule %q is broken: %s\n%s%s%s", rule.name, wrong, h.told(p), h.show(), h.truth())
@@ -201,8 +211,11 @@ func (h *history) plan(t *rapid.T) Plan {
 // timeAloneIsNoNews: while nothing is to be done, a later plan says the same.
 func (h *history) timeAloneIsNoNews(t *rapid.T, in Input, p Plan) {
 	shut := h.shut()
-	in.Now = in.Now.Add(seconds(t))
+	in.Now, in.Verdict = in.Now.Add(seconds(t)), p.Verdict
 	later := Make(in)
+	if p.Verdict == nil && later.Verdict != nil || h.deadlineBy(in.Now) {
+		return // a deadline has passed, which is news
+	}
 	if shut != (&cluster{now: in.Now, rollout: h.rollout}).shut() || len(p.Actions)+len(later.Actions) > 0 {
 		return
 	}

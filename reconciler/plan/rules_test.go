@@ -26,6 +26,8 @@ var rules = []struct {
 	{"no more Ready pods are taken than maxUnavailable", tooManyUnavailable},
 	{"nobody is passed over", passedOver},
 	{"pods go one way at a time", bothWays},
+	{"what was judged is not tried again", triedAgain},
+	{"a rollback says so to its end", rollbackUntold},
 	{"the partition is kept", beyondPartition},
 	{"images are ahead of the first swap on every node", unprepared},
 	{"counts are what one counts by hand", miscounted},
@@ -167,6 +169,9 @@ func (c *cluster) share() int {
 	total, partition := len(c.alive()), c.rollout.Partition
 	if total == 0 || c.stable != nil && c.stable.ID == c.revision.ID {
 		return total
+	}
+	if c.verdict != nil && c.verdict.Do == api.FailureRollback {
+		return 0
 	}
 	if !partition.Percent {
 		return max(0, total-partition.Value)

@@ -63,7 +63,7 @@ func (w *world) row(p Pod) api.PodRow {
 // failure of a pod. Its sidecar refuses before the pod is asked for anything,
 // and its last answer means nothing once the pod is where it should be.
 func (w *world) failure(p Pod) string {
-	if failure := p.failure(); failure != "" || p.SidecarError == "" || w.settled(p) {
+	if failure := cmp.Or(p.failure(), w.overdue(p)); failure != "" || p.SidecarError == "" || w.settled(p) {
 		return failure
 	}
 	return p.SidecarError
@@ -90,18 +90,21 @@ func (p Pod) state() string {
 
 // phase says how far it is, what is in the way, and what holds a rest back.
 func (w *world) phase(next step) (phase api.Phase, message, hold string) {
+	if w.in.Verdict != nil {
+		return w.sentenced(next)
+	}
 	trouble := w.trouble()
 	switch {
 	case trouble != "" && w.in.Suspended:
 		return api.PhaseDegraded, trouble + "; " + suspendedInGit, ""
 	case trouble != "":
-		return api.PhaseDegraded, trouble, ""
+		return api.PhaseDegraded, trouble + w.noWayBack(), ""
 	case w.in.Suspended:
 		return api.PhasePaused, suspendedInGit + w.toldBefore(), "suspended"
 	}
 	c, partition := w.counts(), "partition "+w.in.Rollout.Partition.String()
 	switch {
-	case w.complete(c):
+	case w.finished(c):
 		return api.PhaseComplete, "", ""
 	case w.shut(next):
 		return api.PhasePaused, w.outside(), "outside of its window"
@@ -113,7 +116,7 @@ func (w *world) phase(next step) (phase api.Phase, message, hold string) {
 		return api.PhaseProgressing, "images are pulled ahead", ""
 	}
 	if len(next.actions) == 0 {
-		return api.PhaseProgressing, next.waits, ""
+		return api.PhaseProgressing, cmp.Or(next.waits, w.unfinished()), ""
 	}
 	return api.PhaseProgressing, "", ""
 }
@@ -159,6 +162,19 @@ func (w *world) complete(c api.Counts) bool {
 	return c.Updated == c.Total && len(w.held) == 0
 }
 
+// finished: complete, and nobody can fail any more for what was done.
+func (w *world) finished(c api.Counts) bool {
+	return w.complete(c) && w.in.Verdict == nil && w.unfinished() == ""
+}
+
+// unfinished says what may still end badly after every pod was seen there.
+func (w *world) unfinished() string {
+	if awaited := w.those(w.awaited); len(awaited) > 0 {
+		return "these have changed and are to be Ready: " + named(awaited)
+	}
+	return ""
+}
+
 // resting: nothing is to be done, is being done, or waits for its turn to go
 // back.
 func (w *world) resting(actions []Action) bool {
@@ -180,16 +196,23 @@ func (w *world) trouble() string {
 // what people call the revision: a tag, a file's version. Hold is the plan's.
 func Subject(name, version string, s api.HotPatchStatus, hold string) string {
 	head := fmt.Sprintf("%s: %d of %d on %s", name, s.Counts.Updated, s.Counts.Total, cmp.Or(version, s.Revision))
+	back := s.Verdict != nil && s.Verdict.Do == api.FailureRollback
 	switch s.Phase {
 	case api.PhasePending:
 		return fmt.Sprintf("%s: waiting for pods to be on %s", name, cmp.Or(version, s.Revision))
 	case api.PhasePaused:
 		return fmt.Sprintf("%s (%s)", head, cmp.Or(hold, "paused"))
 	case api.PhaseProgressing:
+		if back {
+			return head + ", rolling back: " + s.Verdict.Reason
+		}
 		return head + ", changing"
 	case api.PhaseDegraded:
 		return head + ", trouble: " + s.Message
 	case api.PhaseRolledBack:
+		if back {
+			return head + ", rolled back: " + s.Verdict.Reason
+		}
 		return head + ", rolled back"
 	}
 	return head

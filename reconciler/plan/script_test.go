@@ -24,15 +24,19 @@ import (
 //	priority POD 5
 //	zone POD west
 //	fail POD words             the agent's swaps fail, until `heal POD`
+//	fail-on POD v2 words       to this revision
 //	refuse POD words           so does the sidecar
 //	unknown, known IMAGE…      what the registry has
 //	rollout partition=3 maxConcurrent=25% maxUnavailable=2 minReadySeconds=30 order=oldest,node-spread
+//	rollout onFailure=Rollback failureThreshold=2 progressDeadlineSeconds=60
+//	spec words                 what else Git says, be it the same revision
 //	window 0 22 * * 1-5 for 4h in Europe/Berlin
 //	suspend, resume
 //	clock 2026-11-30T22:00:00+01:00
 //	wait 30s                   and nothing happens meanwhile; it began at noon
 //	revision v2 [image] [files]   a push; an image unless told otherwise
 //	stable v1 [image] [files]     every pod has reached it
+//	lose                       the record, as it was not pushed
 //	plan                       print the plan
 //	act                        do it; agents have not seen it yet
 //	work [POD…]                their agents, or all, do what is asked
@@ -94,7 +98,7 @@ var podCommands = map[string]func(*cluster, *simPod){
 	"restart":   (*cluster).restart,
 	"overwrite": (*cluster).overwrite,
 	"crash":     (*cluster).crash,
-	"heal":      func(_ *cluster, p *simPod) { p.fail, p.refuse = "", "" },
+	"heal":      func(_ *cluster, p *simPod) { p.fail, p.failOn, p.refuse = "", "", "" },
 }
 
 var settings = map[string]func(*cluster, []string) error{
@@ -116,6 +120,9 @@ var settings = map[string]func(*cluster, []string) error{
 	"fail": func(c *cluster, args []string) error {
 		return c.with(args, func(p *simPod, rest string) { p.fail = rest })
 	},
+	"fail-on": func(c *cluster, args []string) error {
+		return c.with(args, func(p *simPod, rest string) { p.failOn, p.fail, _ = strings.Cut(rest, " ") })
+	},
 	"refuse": func(c *cluster, args []string) error {
 		return c.with(args, func(p *simPod, rest string) { p.refuse = rest })
 	},
@@ -123,6 +130,8 @@ var settings = map[string]func(*cluster, []string) error{
 	"unknown": func(c *cluster, args []string) error { return c.know(args, false) },
 	"known":   func(c *cluster, args []string) error { return c.know(args, true) },
 	"rollout": (*cluster).setRollout,
+	"spec":    func(c *cluster, args []string) error { c.spec = strings.Join(args, " "); return nil },
+	"lose":    func(c *cluster, _ []string) error { c.verdict = nil; return nil },
 	"wait": func(c *cluster, args []string) error {
 		d, err := time.ParseDuration(args[0])
 		c.now = c.now.Add(d)
@@ -194,12 +203,20 @@ func (c *cluster) know(images []string, known bool) error {
 func (c *cluster) setRollout(args []string) error {
 	fields := map[string]*api.IntOrPercent{
 		"partition": &c.rollout.Partition, "maxConcurrent": &c.rollout.MaxConcurrent, "maxUnavailable": &c.rollout.MaxUnavailable,
+		"failureThreshold": &c.rollout.FailureThreshold,
+	}
+	seconds := map[string]*int{
+		"minReadySeconds": &c.rollout.MinReadySeconds, "progressDeadlineSeconds": &c.rollout.ProgressDeadlineSeconds,
 	}
 	for _, arg := range args {
 		name, value, _ := strings.Cut(arg, "=")
+		if into := seconds[name]; into != nil {
+			*into, _ = strconv.Atoi(value)
+			continue
+		}
 		switch name {
-		case "minReadySeconds":
-			c.rollout.MinReadySeconds, _ = strconv.Atoi(value)
+		case "onFailure":
+			c.rollout.OnFailure = api.FailurePolicy(value)
 			continue
 		case "order":
 			c.rollout.Order = nil
