@@ -12,7 +12,7 @@ import (
 	"unicode"
 
 	"hotpatch.dev/hotpatch/api"
-	"hotpatch.dev/hotpatch/sidecar/download"
+	"hotpatch.dev/hotpatch/internal/guard"
 )
 
 const (
@@ -82,7 +82,7 @@ func parseURL(raw string) (*url.URL, error) {
 	if err != nil {
 		return nil, errors.New("the URL cannot be read")
 	}
-	return u, download.CheckURL(u)
+	return u, guard.CheckURL(u)
 }
 
 func checkPath(p string) error {

@@ -17,6 +17,8 @@ import (
 	"net/netip"
 	"net/url"
 	"time"
+
+	"hotpatch.dev/hotpatch/internal/guard"
 )
 
 const (
@@ -46,7 +48,7 @@ type Client struct {
 // behind one, nobody could check where a name leads.
 func New(limits Limits) *Client {
 	transport := &http.Transport{
-		DialContext:            guard{limits.Allow}.dialer().DialContext,
+		DialContext:            guard.Guard{Allow: limits.Allow, Where: "download.allowAddresses of the sidecar's config"}.Dialer().DialContext,
 		TLSHandshakeTimeout:    dialTimeout,
 		ResponseHeaderTimeout:  headerTimeout,
 		MaxResponseHeaderBytes: maxHeader,
@@ -54,14 +56,14 @@ func New(limits Limits) *Client {
 		IdleConnTimeout:        idleTime,
 		DisableCompression:     true, // the file as it is, not as it was packed
 	}
-	return &Client{limits: limits, http: &http.Client{Transport: transport, CheckRedirect: redirect}}
+	return &Client{limits: limits, http: &http.Client{Transport: transport, CheckRedirect: guard.Redirect}}
 }
 
 // Get writes what from answers to into and returns its SHA-256 in hex. If want
 // is not "", any other digest is an error. After an error what was written is
 // worthless.
 func (c *Client) Get(ctx context.Context, from *url.URL, want string, into io.Writer) (digest string, err error) {
-	if err := CheckURL(from); err != nil {
+	if err := guard.CheckURL(from); err != nil {
 		return "", err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.limits.Timeout, fmt.Errorf("not done after %s", c.limits.Timeout))

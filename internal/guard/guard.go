@@ -1,4 +1,9 @@
-package download
+// Package guard keeps requests to URLs that strangers name away from addresses
+// where only the machine itself, or a cloud's metadata service, can be meant.
+//
+// It promises that loopback, link-local and metadata addresses are never connected
+// to, however they are spelled, resolved or redirected to, unless allowed.
+package guard
 
 import (
 	"errors"
@@ -9,7 +14,10 @@ import (
 	"net/url"
 	"slices"
 	"syscall"
+	"time"
 )
+
+const dialTimeout = 10 * time.Second
 
 // maxRedirects followed, each checked like the first address.
 const maxRedirects = 5
@@ -30,23 +38,27 @@ var wrapped = []netip.Prefix{
 	netip.MustParsePrefix("64:ff9b::/96"),
 }
 
-// guard refuses addresses where only the machine itself, or a cloud's metadata
-// service, can be meant. It looks at the address that is dialled, after names
-// were resolved, so that no spelling and no DNS answer gets around it.
-type guard struct{ allow []netip.Prefix }
+// Guard looks at the address that is dialled, after names were resolved, so that
+// no spelling and no DNS answer gets around it.
+type Guard struct {
+	// Allow are addresses that would otherwise be refused, and Where is the setting
+	// that holds them, as errors name it.
+	Allow []netip.Prefix
+	Where string
+}
 
 // control is called by the dialer with each address it is about to connect to.
-func (g guard) control(_, address string, _ syscall.RawConn) error {
+func (g Guard) control(_, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return fmt.Errorf("address %s: %w", address, err)
 	}
 	addr := to.Addr().WithZone("").Unmap()
-	if contains(g.allow, addr) {
+	if contains(g.Allow, addr) {
 		return nil
 	}
 	if why := refused(addr); why != "" {
-		return fmt.Errorf("%s is refused: it is %s; to permit it add it to download.allowAddresses of the sidecar's config", addr, why)
+		return fmt.Errorf("%s is refused: it is %s; to permit it add it to %s", addr, why, g.Where)
 	}
 	return nil
 }
@@ -74,8 +86,8 @@ func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
 	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// redirect is http.Client's check of each redirect.
-func redirect(req *http.Request, via []*http.Request) error {
+// Redirect is http.Client's check of each redirect.
+func Redirect(req *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return fmt.Errorf("more than %d redirects", maxRedirects)
 	}
@@ -95,6 +107,7 @@ func CheckURL(u *url.URL) error {
 	return nil
 }
 
-func (g guard) dialer() *net.Dialer {
+// Dialer connects to what the guard lets through.
+func (g Guard) Dialer() *net.Dialer {
 	return &net.Dialer{Timeout: dialTimeout, Control: g.control}
 }
