@@ -213,6 +213,9 @@ type Rollout struct {
 	// ProgressDeadlineSeconds is how long a pod that was Ready when it was told to
 	// change may be not Ready, until it has failed; default 0: forever.
 	ProgressDeadlineSeconds int `json:"progressDeadlineSeconds,omitempty"`
+	// Analysis is what is measured before, between and after batches of pods, and of
+	// each pod. What fails ends the rollout as OnFailure says.
+	Analysis []Analysis `json:"analysis,omitempty"`
 }
 
 // FailurePolicy is what follows when pods, or a gate, have failed.

@@ -71,6 +71,15 @@ func TestSchemaAgreesWithDecode(t *testing.T) {
 		{"no such policy for failures", `"40%"`, "0, onFailure: Retry", false},
 		{"a threshold in words", `"40%"`, "0, failureThreshold: few", false},
 		{"a deadline of more than a day", `"40%"`, "0, progressDeadlineSeconds: 86401", false},
+		{"an analysis", `"40%"`, "0, analysis: [{name: errors, when: [before, between], prometheus: {address: 'http://p:9090', query: up}, success: 'result[0] == 1', interval: 30s, count: 3, failureLimit: 1}]", true},
+		{"the pod's own port", `"40%"`, "0, analysis: [{name: smoke, when: [pod], http: {port: 80, path: /x}}]", true},
+		{"an analysis of nothing", `"40%"`, "0, analysis: [{name: smoke, when: [pod]}]", false},
+		{"an analysis of two things", `"40%"`, "0, analysis: [{name: smoke, when: [pod], http: {port: 80}, exec: {container: main, command: [x]}}]", false},
+		{"an analysis never", `"40%"`, "0, analysis: [{name: smoke, when: [], http: {url: 'http://x/'}}]", false},
+		{"an analysis sometimes", `"40%"`, "0, analysis: [{name: smoke, when: [often], http: {url: 'http://x/'}}]", false},
+		{"a request to a port and a URL", `"40%"`, "0, analysis: [{name: smoke, when: [pod], http: {port: 80, url: 'http://x/'}}]", false},
+		{"an interval without a unit", `"40%"`, "0, analysis: [{name: smoke, when: [after], interval: '5', http: {url: 'http://x/'}}]", false},
+		{"a Secret", `"40%"`, "0, analysis: [{name: smoke, when: [after], success: 'true', kubernetes: {apiVersion: v1, kind: Secret, name: x}}]", false},
 		{"a window", `"40%"`, "0, window: {schedule: '0 22 * * 1-5', duration: 4h, timeZone: Europe/Berlin}", true},
 		{"two windows", `"40%"`, "0, window: [{schedule: '@daily', duration: 4h}, {schedule: '@weekly', duration: 1h30m}]", true},
 		{"a window without an end", `"40%"`, "0, window: {schedule: '@daily'}", false},
@@ -173,7 +182,30 @@ func tellRules(s *jsonschema.Schema) {
 	for _, key := range sortKeys {
 		order.Items.Enum = append(order.Items.Enum, key)
 	}
+	tellAnalysis(at(s, "spec.rollout.analysis"))
 	at(s, "spec.files").OneOf = given([]string{"from"}, []string{"url", "sha256"})
+}
+
+func tellAnalysis(s *jsonschema.Schema) {
+	s.OneOf = given([]string{"http"}, []string{"prometheus"}, []string{"exec"}, []string{"kubernetes"})
+	at(s, "name").Pattern = namePattern.String()
+	when, _ := s.Properties.Get("when")
+	one := uint64(1)
+	when.UniqueItems, when.MinItems = true, &one
+	for _, m := range moments {
+		when.Items.Enum = append(when.Items.Enum, m)
+	}
+	for _, field := range []string{"interval", "timeout"} {
+		at(s, field).Pattern = `^([0-9]+(\.[0-9]+)?(h|m|s))+$`
+	}
+	for field, most := range map[string]int{"count": maxCount, "failureLimit": maxCount - 1, "inconclusiveLimit": maxCount - 1} {
+		at(s, field).Minimum, at(s, field).Maximum = "0", json.Number(strconv.Itoa(most))
+	}
+	at(s, "http").OneOf = given([]string{"url"}, []string{"port"})
+	at(s, "http.method").Enum = []any{"GET", "POST"}
+	at(s, "http.path").Pattern = "^/"
+	at(s, "http.port").Minimum, at(s, "http.port").Maximum = "1", "65535"
+	at(s, "kubernetes.kind").Not = &jsonschema.Schema{Enum: []any{"Secret"}}
 }
 
 func given(alternatives ...[]string) []*jsonschema.Schema {

@@ -144,6 +144,7 @@ func (v *validation) rollout(r Rollout) {
 	v.share("failureThreshold", r.FailureThreshold)
 	v.check(!r.FailureThreshold.Set || r.FailureThreshold.moves(), "spec.rollout.failureThreshold", "with 0 a rollback would begin before anything failed")
 	v.check(0 <= r.ProgressDeadlineSeconds && r.ProgressDeadlineSeconds <= maxMinReady, "spec.rollout.progressDeadlineSeconds", "want 0 to %d, got %d", maxMinReady, r.ProgressDeadlineSeconds)
+	v.analyses(r.Analysis)
 	v.check(r.MaxConcurrent.moves(), "spec.rollout.maxConcurrent", "with 0 nothing would ever change; to hold pods back use partition")
 	v.check(r.MaxUnavailable.moves(), "spec.rollout.maxUnavailable", "with 0 nothing would ever change; to hold pods back use partition")
 }

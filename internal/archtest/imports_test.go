@@ -22,6 +22,8 @@ var owners = map[string][]string{
 	"github.com/containerd/":                  {"nodeagent/runtime"},
 	"github.com/moby/sys/mountinfo":           {"nodeagent/mount"},
 	"github.com/robfig/cron/":                 {"gitsource", "api"},
+	"github.com/google/cel-go/":               {"internal/condition"},
+	"k8s.io/client-go/tools/remotecommand":    {"reconciler/kube", "test"},
 	"github.com/invopop/jsonschema":           {"api"},
 }
 

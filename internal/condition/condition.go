@@ -1,0 +1,92 @@
+// Package condition judges what was measured by expressions that people write in
+// Git, in the Common Expression Language: "result.errors < 5".
+//
+// It promises that a mistake is found before anything is measured (what does not
+// compile, names something else than result, or is neither true nor false), and
+// that no expression takes long, whatever it is given.
+package condition
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/cel-go/cel"
+
+	"hotpatch.dev/hotpatch/api"
+)
+
+// Limits of one judgement.
+const (
+	maxCost    = 1_000_000
+	maxTime    = time.Second
+	checkEvery = 1000 // steps of a loop
+)
+
+// Condition is a compiled expression.
+type Condition struct {
+	text    string
+	program cel.Program
+}
+
+// Compile reads an expression. Its error says what is wrong with it.
+func Compile(text string) (*Condition, error) {
+	env, err := cel.NewEnv(cel.Variable("result", cel.DynType), cel.CrossTypeNumericComparisons(true))
+	if err != nil {
+		return nil, err
+	}
+	ast, issues := env.Compile(text)
+	if wrong := issues.Errors(); len(wrong) > 0 {
+		return nil, fmt.Errorf("%s, at character %d of %q", wrong[0].Message, wrong[0].Location.Column()+1, text)
+	}
+	if t := ast.OutputType(); !t.IsExactType(cel.BoolType) && !t.IsExactType(cel.DynType) {
+		return nil, fmt.Errorf("want a condition that is true or false, %q gives a %s", text, t)
+	}
+	program, err := env.Program(ast, cel.CostLimit(maxCost), cel.InterruptCheckFrequency(checkEvery))
+	if err != nil {
+		return nil, err
+	}
+	return &Condition{text, program}, nil
+}
+
+// String is the expression.
+func (c *Condition) String() string { return c.text }
+
+var errNeither = errors.New("it is neither true nor false")
+
+// Holds tells whether the condition is true of a result, as encoding/json reads it
+// into an any. An error says that it cannot be told: a field is missing, say.
+func (c *Condition) Holds(ctx context.Context, result any) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, maxTime)
+	defer cancel()
+	out, _, err := c.program.ContextEval(ctx, map[string]any{"result": result})
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", c.text, err)
+	}
+	holds, ok := out.Value().(bool)
+	if !ok {
+		return false, fmt.Errorf("%s: %w", c.text, errNeither)
+	}
+	return holds, nil
+}
+
+// Check compiles all conditions of a HotPatch. Its errors name file, object and
+// field, as those of api.Decode, whose work it goes on with: api is read by
+// programs that have no use for a compiler.
+func Check(file string, h api.HotPatch) error {
+	var errs []error
+	for i, a := range h.Spec.Rollout.Analysis {
+		for _, c := range [][2]string{{"success", a.Success}, {"failure", a.Failure}} {
+			field, text := c[0], c[1]
+			if text == "" {
+				continue
+			}
+			if _, err := Compile(text); err != nil {
+				errs = append(errs, &api.Error{File: file, Object: api.KindHotPatch + " " + h.Key(),
+					Field: fmt.Sprintf("spec.rollout.analysis[%d].%s", i, field), Reason: err.Error()})
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
