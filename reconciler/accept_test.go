@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/reconciler/gates"
 	"hotpatch.dev/hotpatch/reconciler/kube"
 	"hotpatch.dev/hotpatch/reconciler/plan"
 	"hotpatch.dev/hotpatch/reconciler/registry"
@@ -76,6 +77,7 @@ func newProcess(cluster observer) *Reconciler {
 	r.retries = newRetries(func() {})
 	r.jobs = newJobs(r.retries, func() {})
 	r.digests = newDigests(&registry.Resolver{}, r.jobs)
+	r.analyses = newAnalyses(gates.New(nil, nil), func() {})
 	r.files = &files{}
 	r.recorder = &recorder{cluster: "box", wake: newTrigger()}
 	r.executor = newExecutor(&written{}, newSidecars(""), r.files, r.jobs, r.metrics)

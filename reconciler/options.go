@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"time"
 
@@ -45,6 +46,9 @@ type Options struct {
 	SidecarTokenFile string
 	// InsecureRegistries ("host:port") speak plain HTTP.
 	InsecureRegistries []string
+	// AnalysisAllowAddresses are addresses that analyses may connect to though they
+	// are loopback, link-local or a cloud's metadata service.
+	AnalysisAllowAddresses []netip.Prefix
 }
 
 // Validate says everything that is wrong, by the name of the flag.

@@ -47,6 +47,7 @@ func (l *loop) pass(ctx context.Context, why cause) {
 		if err == nil && t.accepted != nil {
 			p = l.plan(t, pods)
 			l.executor.execute(l.jobContext(t), t.accepted.HotPatch.Metadata.Name, pods, p.Actions)
+			next = earlier(next, l.analyses.pursue(l.jobContext(t), t, pods, p.Gates, time.Now()))
 		}
 		if p != nil {
 			t.hold, next = p.Hold, earlier(next, p.Again)
@@ -109,6 +110,7 @@ func (l *loop) track(key string) *tracked {
 func (l *loop) missing(t *tracked) {
 	if len(l.known.Failed) == 0 || t.wanted != nil && !slices.Contains(l.known.Failed, t.wanted.Root) {
 		delete(l.tracked, t.key)
+		l.analyses.forget(t.key)
 		return
 	}
 	t.rely(errors.Join(l.known.Errors...))
@@ -191,6 +193,7 @@ func (l *loop) plan(t *tracked, pods []kube.Pod) *plan.Plan {
 		Suspended: t.suspended(),
 		Spec:      t.accepted.HotPatch.Spec.Digest(),
 		Verdict:   t.record.Verdict,
+		Gates:     l.analyses.judged(t.key),
 		Now:       time.Now(),
 	}
 	if s := t.record.Stable; s != nil {

@@ -27,6 +27,7 @@ import (
 	"hotpatch.dev/hotpatch/gitsource"
 	"hotpatch.dev/hotpatch/internal/buildinfo"
 	"hotpatch.dev/hotpatch/internal/logging"
+	"hotpatch.dev/hotpatch/reconciler/gates"
 	"hotpatch.dev/hotpatch/reconciler/kube"
 	"hotpatch.dev/hotpatch/reconciler/registry"
 )
@@ -43,6 +44,7 @@ type Reconciler struct {
 	cluster  observer
 	digests  *digests
 	executor *executor
+	analyses *analyses
 	recorder *recorder
 	files    *files
 	jobs     *jobs
@@ -102,6 +104,7 @@ func newReconciler(o Options) (*Reconciler, error) {
 	r.jobs = newJobs(r.retries, func() { r.trigger.fire(workEnded) })
 	r.digests = newDigests(&registry.Resolver{Insecure: o.InsecureRegistries}, r.jobs)
 	r.executor = newExecutor(cluster, newSidecars(o.SidecarTokenFile), r.files, r.jobs, r.metrics)
+	r.analyses = newAnalyses(gates.New(cluster, o.AnalysisAllowAddresses), func() { r.trigger.fire(workEnded) })
 	r.follower = &follower{source: source, schedule: schedule, path: o.Path, metrics: r.metrics, poll: newTrigger(),
 		found: func() { r.trigger.fire(newCommit) }, polled: func() { r.recorder.sourcePolled() }}
 	r.recorder = &recorder{branch: writer, cluster: o.Cluster, metrics: r.metrics, wake: newTrigger()}
@@ -143,6 +146,7 @@ func (r *Reconciler) work(ctx context.Context) error {
 	l.alarm.stop()
 	beside.Wait()
 	r.jobs.wait()
+	r.analyses.wait()
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ func TestEveryFlagIsAlsoAnEnvironmentVariable(t *testing.T) {
 	t.Setenv("HOTPATCH_INTERVAL", "5s")
 	t.Setenv("HOTPATCH_STATUS_BRANCH", "results")
 	t.Setenv("HOTPATCH_INSECURE_REGISTRIES", "a:1,b:2")
+	t.Setenv("HOTPATCH_ANALYSIS_ALLOW_ADDRESSES", "127.0.0.0/8,10.0.0.1")
 	s, err := parse([]string{"--interval", "7s", "--cluster", "east"})
 	if err != nil {
 		t.Fatal(err)
@@ -18,6 +20,12 @@ func TestEveryFlagIsAlsoAnEnvironmentVariable(t *testing.T) {
 	o := s.options
 	if o.Repo != "https://git.example/games.git" || o.StatusBranch != "results" || strings.Join(o.InsecureRegistries, " ") != "a:1 b:2" {
 		t.Errorf("from the environment: %+v", o)
+	}
+	if fmt.Sprint(o.AnalysisAllowAddresses) != "[127.0.0.0/8 10.0.0.1/32]" {
+		t.Errorf("addresses %v", o.AnalysisAllowAddresses)
+	}
+	if _, err := parse([]string{"--analysis-allow-addresses", "localhost"}); err == nil || !strings.Contains(err.Error(), `want an address such as 10.0.0.1 or 127.0.0.0/8, got "localhost"`) {
+		t.Errorf("a name is no address: %v", err)
 	}
 	if o.Interval != 7*time.Second {
 		t.Errorf("interval %s: the flag must win", o.Interval)

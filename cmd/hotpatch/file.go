@@ -35,7 +35,7 @@ func readFile(name string) ([]render.Item, error) {
 		if !isHotPatch(document) {
 			continue
 		}
-		h, err := api.Decode(name, document)
+		h, err := render.Decode(name, document)
 		if err != nil {
 			errs = append(errs, err)
 			continue

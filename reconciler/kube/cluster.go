@@ -28,6 +28,7 @@ const qps, burst = 200, 400
 // Cluster reads and writes one cluster. Its methods may be called from several
 // goroutines.
 type Cluster struct {
+	config    *rest.Config
 	client    kubernetes.Interface
 	workloads *workloads
 	pods      *pods
@@ -58,6 +59,7 @@ func Connect(kubeconfig string, changed func()) (*Cluster, error) {
 	}
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(disc))
 	return &Cluster{
+		config:    config,
 		client:    client,
 		workloads: &workloads{client: dyn, mapper: mapper},
 		pods:      newPods(client, changed),

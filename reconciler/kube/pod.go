@@ -29,6 +29,8 @@ type Pod struct {
 	Ref Ref
 	// Containers by name, native sidecars included.
 	Containers []string
+	// IP of the pod; "" while it has none.
+	IP string
 	// Sidecar is where the pod's sidecar would listen; "" while the pod has no
 	// address.
 	Sidecar string
@@ -64,6 +66,7 @@ func fromPod(pod *corev1.Pod) Pod {
 		},
 		Ref:        Ref{pod.Namespace, pod.Name, string(pod.UID), pod.ResourceVersion},
 		Containers: containerNames(pod),
+		IP:         pod.Status.PodIP,
 		Sidecar:    sidecarAddress(pod),
 	}
 	read(pod, api.DesiredAnnotation, &p.Desired)

@@ -39,19 +39,27 @@ func (c *Cluster) Scope(ctx context.Context, namespace string, target api.Target
 	return Scope{namespace, selector}, err
 }
 
-func (w *workloads) selector(ctx context.Context, namespace string, target api.Target) (string, error) {
+// resource is where objects of the target's kind are.
+func (w *workloads) resource(namespace string, target api.Target) (dynamic.ResourceInterface, error) {
 	gv, err := schema.ParseGroupVersion(target.APIVersion)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	mapping, err := w.mapper.RESTMapping(gv.WithKind(target.Kind).GroupKind(), gv.Version)
 	if meta.IsNoMatchError(err) {
-		return "", fmt.Errorf("this cluster has no kind %s in %s: is its CustomResourceDefinition installed?", target.Kind, target.APIVersion)
+		return nil, fmt.Errorf("this cluster has no kind %s in %s: is its CustomResourceDefinition installed?", target.Kind, target.APIVersion)
 	}
 	if err != nil {
-		return "", fmt.Errorf("ask the cluster for its kinds: %w", err)
+		return nil, fmt.Errorf("ask the cluster for its kinds: %w", err)
 	}
-	client := w.client.Resource(mapping.Resource).Namespace(namespace)
+	return w.client.Resource(mapping.Resource).Namespace(namespace), nil
+}
+
+func (w *workloads) selector(ctx context.Context, namespace string, target api.Target) (string, error) {
+	client, err := w.resource(namespace, target)
+	if err != nil {
+		return "", err
+	}
 	object, err := client.Get(ctx, target.Name, metav1.GetOptions{})
 	if err != nil {
 		return "", describe(err, namespace, target)

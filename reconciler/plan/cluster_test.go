@@ -20,6 +20,7 @@ type cluster struct {
 	// spec is what else Git says, verdict what is recorded of it.
 	spec    string
 	verdict *api.Verdict
+	gates   map[string]Judged // what came of them
 	pods    []*simPod
 	unknown map[string]bool // images that no registry has
 	pulled  map[string]bool // "node image"
@@ -63,7 +64,7 @@ func newCluster() *cluster {
 }
 
 func (c *cluster) input() Input {
-	in := Input{HotPatch: "game", Target: "Deployment game", Revision: c.revision, Stable: c.stable, Rollout: c.rollout, Suspended: c.suspended, Spec: c.spec, Verdict: c.verdict, Now: c.now}
+	in := Input{HotPatch: "game", Target: "Deployment game", Revision: c.revision, Stable: c.stable, Rollout: c.rollout, Suspended: c.suspended, Spec: c.spec, Verdict: c.verdict, Gates: c.gates, Now: c.now}
 	for _, p := range c.pods {
 		in.Pods = append(in.Pods, p.Pod)
 	}
@@ -129,6 +130,7 @@ func (c *cluster) alive() []*simPod {
 // that was reached.
 func (c *cluster) act(plan Plan) {
 	c.verdict = plan.Verdict
+	c.keep(plan.Gates)
 	for _, a := range plan.Actions {
 		p := c.byUID(a.UID)
 		if a.Kind == Prepare {
@@ -149,6 +151,28 @@ func (c *cluster) act(plan Plan) {
 	if plan.Reached {
 		reached := c.revision
 		c.stable = &reached
+	}
+}
+
+// keep forgets what came of other gates.
+func (c *cluster) keep(gates []Gate) {
+	kept := map[string]Judged{}
+	for _, g := range gates {
+		if j, ok := c.gates[g.Key()]; ok {
+			kept[g.Key()] = j
+		}
+	}
+	c.gates = kept
+}
+
+// judge has something come of those gates that a plan asks for and are running.
+func (c *cluster) judge(j Judged, is func(Gate) bool) {
+	gates := Make(c.input()).Gates
+	c.keep(gates)
+	for _, g := range gates {
+		if _, over := c.gates[g.Key()]; is(g) && !over {
+			c.gates[g.Key()] = j
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ func (h *history) converge(t *rapid.T) {
 	for i := 0; ; i++ {
 		p, before := h.plan(t), dump(h.input())
 		h.act(p)
+		h.judge(Judged{State: GateSuccessful}, func(Gate) bool { return true })
 		h.workAll()
 		if dump(h.input()) == before && !p.Again.IsZero() {
 			h.now = p.Again
@@ -52,6 +53,12 @@ func (h *history) settled(t *rapid.T, p Plan) {
 	if len(p.Actions) > 0 {
 		complain("there is still something to do, and it changes nothing")
 	}
+	if stopped := h.verdict != nil && h.verdict.Do == api.FailurePause; stopped {
+		if p.Phase != h.restful() {
+			complain("this should be " + string(h.restful()))
+		}
+		return // wherever pods were then
+	}
 	if p.Counts.Updated != h.share() || p.Counts.Desired != h.share() {
 		complain("not as many are on the revision as should be")
 	}
@@ -70,6 +77,10 @@ func (h *history) restful() api.Phase {
 	switch {
 	case len(h.pods) == 0:
 		return api.PhasePending
+	case h.verdict != nil && h.verdict.Inconclusive:
+		return api.PhasePaused
+	case h.verdict != nil && h.verdict.Do == api.FailurePause:
+		return api.PhaseDegraded
 	case h.verdict != nil:
 		return api.PhaseRolledBack
 	case h.share() < len(h.pods):

@@ -14,11 +14,12 @@ func Make(in Input) Plan {
 	if len(w.pods) == 0 {
 		return Plan{Phase: api.PhasePending, Message: w.empty(), Verdict: in.Verdict}
 	}
-	if in.Verdict = w.judge(); in.Verdict != nil {
-		w = newWorld(in) // in which other pods are held
-	}
 	next := w.next()
-	p := Plan{Counts: w.counts(), Actions: next.actions, Verdict: in.Verdict}
+	if in.Verdict = w.judge(next); in.Verdict != nil {
+		w = newWorld(in) // in which other pods are held
+		next = w.next()
+	}
+	p := Plan{Counts: w.counts(), Actions: next.actions, Verdict: in.Verdict, Gates: w.gates(next)}
 	p.Rows, p.Failures = w.rows()
 	p.Warnings = w.warnings()
 	p.Phase, p.Message, p.Hold = w.phase(next)
@@ -27,10 +28,12 @@ func Make(in Input) Plan {
 	return p
 }
 
-// step is what to do now, or why what should start cannot.
+// step is what to do now, or why what should start cannot, and the gates before
+// that.
 type step struct {
 	actions []Action
 	waits   string
+	gates   []Gate
 }
 
 func (w *world) next() step {
@@ -146,9 +149,15 @@ func (w *world) actions() step {
 	if prepare, ready := w.prepare(); !ready {
 		return step{actions: prepare}
 	}
-	return w.start(next, w.in.Revision, func(p Pod) string {
+	gates, waits := w.ahead()
+	if waits != "" {
+		return step{waits: waits, gates: gates}
+	}
+	begin := w.start(next, w.in.Revision, func(p Pod) string {
 		return fmt.Sprintf("%d of %d pods should be on it, %s", len(w.chosen), len(w.pods), w.why(p))
 	})
+	begin.gates = gates
+	return begin
 }
 
 // why says what put a pod where it is in the order.

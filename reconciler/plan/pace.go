@@ -3,6 +3,8 @@ package plan
 import (
 	"fmt"
 	"time"
+
+	"hotpatch.dev/hotpatch/api"
 )
 
 // start applies a revision to as many of the pods as may change at once. A pod
@@ -39,15 +41,15 @@ func (w *world) pace() *pace {
 // take counts a pod as changing, or says what holds it. One that holds a place
 // after its last change has that place, but no more change than may at once.
 func (p *pace) take(w *world, pod Pod) (held string) {
-	proving := w.proving(pod)
+	keeps := w.proving(pod) || w.gated(pod)
 	switch {
 	case w.busy(pod):
 		return ""
-	case proving && p.changing >= p.atOnce, !proving && p.holding >= p.atOnce, !w.lacking(pod) && p.unavailable >= p.mayLack:
+	case keeps && p.changing >= p.atOnce, !keeps && p.holding >= p.atOnce, !w.lacking(pod) && p.unavailable >= p.mayLack:
 		return p.inTheWay(w, pod)
 	}
 	p.changing++
-	if !proving {
+	if !keeps {
 		p.holding++
 	}
 	if !w.lacking(pod) {
@@ -61,19 +63,37 @@ func (p *pace) take(w *world, pod Pod) (held string) {
 // committed, only because time passes.
 func (p *pace) inTheWay(w *world, pod Pod) string {
 	r := w.in.Rollout
-	changed := "changed"
-	if r.MinReadySeconds > 0 {
-		changed = fmt.Sprintf("changed and been Ready for %s", r.MinReady())
-	}
-	unsettled := w.those(func(p Pod) bool { return w.busy(p) || w.proving(p) && !p.Ready })
-	lacking := w.those(func(p Pod) bool { return w.busy(p) || !p.Ready })
+	unsettled := w.those(w.unsettled)
+	lacking := w.those(func(p Pod) bool { return w.busy(p) || w.gated(p) || !p.Ready })
 	switch {
 	case len(unsettled) >= p.atOnce:
-		return fmt.Sprintf("maxConcurrent %s holds the rest until these have %s: %s", r.MaxConcurrent, changed, named(unsettled))
+		return fmt.Sprintf("maxConcurrent %s holds the rest until these have %s: %s", r.MaxConcurrent, w.changed(), named(unsettled))
 	case pod.Ready && len(lacking) >= p.mayLack:
 		return fmt.Sprintf("maxUnavailable %s holds the rest while these are changing or not Ready: %s", r.MaxUnavailable, named(lacking))
 	}
-	return fmt.Sprintf("minReadySeconds %d holds the rest until pods that have changed have been Ready for so long", r.MinReadySeconds)
+	return w.readyFirst()
+}
+
+// readyFirst is what there is to say where only time must pass.
+func (w *world) readyFirst() string {
+	return fmt.Sprintf("minReadySeconds %d holds the rest until pods that have changed have been Ready for so long", w.in.Rollout.MinReadySeconds)
+}
+
+// unsettled: it holds a place, and not only for time to pass.
+func (w *world) unsettled(p Pod) bool {
+	return w.busy(p) || w.gated(p) || w.proving(p) && !p.Ready
+}
+
+// changed is what a pod must have done to give its place to another, in words.
+func (w *world) changed() string {
+	words := "changed"
+	if r := w.in.Rollout; r.MinReadySeconds > 0 {
+		words += fmt.Sprintf(" and been Ready for %s", r.MinReady())
+	}
+	if analyses := w.analysesOf(api.MomentPod); analyses != "" && !w.proved() {
+		words += " and passed analysis " + analyses
+	}
+	return words
 }
 
 // those are the pods of which something is true.
@@ -90,7 +110,7 @@ func (w *world) those(are func(Pod) bool) (pods []Pod) {
 func (w *world) lacking(p Pod) bool { return w.holding(p) || !p.Ready }
 
 // holding a place of maxConcurrent.
-func (w *world) holding(p Pod) bool { return w.busy(p) || w.proving(p) }
+func (w *world) holding(p Pod) bool { return w.busy(p) || w.proving(p) || w.gated(p) }
 
 // proving: on the revision, but not yet Ready there for as long as was asked for.
 // The stable revision has proven itself: who is on it holds up nobody, least of

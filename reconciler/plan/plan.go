@@ -67,7 +67,9 @@ type Input struct {
 	// recorded, be it of something else.
 	Spec    string
 	Verdict *api.Verdict
-	Pods    []Pod
+	// Gates are what came of those that were to be judged, by their keys.
+	Gates map[string]Judged
+	Pods  []Pod
 	// Now is when all of this was seen.
 	Now time.Time
 }
@@ -113,6 +115,9 @@ type Plan struct {
 	Again time.Time
 	// Verdict on Revision, old or new, to be recorded; nil: none.
 	Verdict *api.Verdict
+	// Gates are to be judged now, or were and count: results of others mean nothing
+	// any more.
+	Gates []Gate
 	// Reached: every pod was observed on Revision, which is now the stable one.
 	Reached bool
 }

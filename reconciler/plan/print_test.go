@@ -62,6 +62,11 @@ func (c *cluster) told(p Plan) string {
 	for _, a := range p.Actions {
 		fmt.Fprintln(&out, a)
 	}
+	for _, g := range p.Gates {
+		if _, over := c.gates[g.Key()]; !over {
+			fmt.Fprintln(&out, "measure", g)
+		}
+	}
 	fmt.Fprintf(&out, "%s", p.Phase)
 	if p.Message != "" {
 		fmt.Fprintf(&out, ": %s", p.Message)

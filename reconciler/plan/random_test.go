@@ -41,6 +41,8 @@ func TestAnyHistory(t *testing.T) {
 			"time goes by":          func(t *rapid.T) { h.now = h.now.Add(seconds(t)) },
 			"Git suspends it":       func(*rapid.T) { h.suspended = true },
 			"Git lets it go on":     func(*rapid.T) { h.suspended = false },
+			"gates are judged":      h.judgeSome,
+			"gates are passed":      func(*rapid.T) { h.judge(Judged{State: GateSuccessful}, func(Gate) bool { return true }) },
 			"a push":                h.push,
 			"Git says it otherwise": func(t *rapid.T) { h.spec = rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "spec") },
 			"the record is lost":    func(*rapid.T) { h.verdict = nil },
@@ -138,6 +140,18 @@ func (h *history) push(t *rapid.T) {
 	}
 }
 
+func (h *history) judgeSome(t *rapid.T) {
+	state := rapid.SampledFrom([]GateState{GateSuccessful, GateSuccessful, GateFailed, GateInconclusive}).Draw(t, "state")
+	when := rapid.SampledFrom([]api.Moment{api.MomentBefore, api.MomentBetween, api.MomentAfter, api.MomentPod}).Draw(t, "when")
+	h.judge(Judged{state, "so it was measured"}, func(g Gate) bool { return g.When == when })
+}
+
+// anyAnalysis is none as often as not.
+var anyAnalysis = [][]api.Analysis{
+	nil, nil, nil, {{Name: "smoke", When: []api.Moment{api.MomentPod}}}, {{Name: "errors", When: []api.Moment{api.MomentBetween}}},
+	{{Name: "errors", When: []api.Moment{api.MomentBefore, api.MomentBetween, api.MomentAfter}}, {Name: "smoke", When: []api.Moment{api.MomentPod}}},
+}
+
 func seconds(t *rapid.T) time.Duration {
 	return time.Duration(rapid.IntRange(0, 40).Draw(t, "seconds")) * time.Second
 }
@@ -176,6 +190,7 @@ func anyRollout(t *rapid.T) api.Rollout {
 		Window:          rapid.SampledFrom([]api.Windows{{}, {}, {}, everyOtherMinute, byNight}).Draw(t, "window"),
 		MinReadySeconds: rapid.SampledFrom([]int{0, 0, 10, 30}).Draw(t, "minReadySeconds"),
 
+		Analysis:                rapid.SampledFrom(anyAnalysis).Draw(t, "analysis"),
 		OnFailure:               rapid.SampledFrom([]api.FailurePolicy{"", api.FailurePause, api.FailureRollback, api.FailureRollback}).Draw(t, "onFailure"),
 		FailureThreshold:        rapid.SampledFrom([]api.IntOrPercent{{}, api.Count(1), api.Count(2), api.Percent(50)}).Draw(t, "failureThreshold"),
 		ProgressDeadlineSeconds: rapid.SampledFrom([]int{0, 0, 15}).Draw(t, "progressDeadlineSeconds"),
@@ -199,6 +214,7 @@ func (h *history) plan(t *rapid.T) Plan {
 	if wrong := unjust(h.cluster, p); wrong != "" {
 		t.Fatalf("%s\n%s%s%s", wrong, h.told(p), h.show(), h.truth())
 	}
+	h.keep(p.Gates)
 	h.verdict = p.Verdict // in memory at once, whatever comes of the record
 	for _, rule := range rules {
 		if wrong := rule.broken(h.cluster, p); wrong != "" {
@@ -213,6 +229,9 @@ func (h *history) timeAloneIsNoNews(t *rapid.T, in Input, p Plan) {
 	shut := h.shut()
 	in.Now, in.Verdict = in.Now.Add(seconds(t)), p.Verdict
 	later := Make(in)
+	if len(p.Gates) != len(later.Gates) {
+		return // there is something to measure now
+	}
 	if p.Verdict == nil && later.Verdict != nil || h.deadlineBy(in.Now) {
 		return // a deadline has passed, which is news
 	}

@@ -27,7 +27,8 @@ var rules = []struct {
 	{"nobody is passed over", passedOver},
 	{"pods go one way at a time", bothWays},
 	{"what was judged is not tried again", triedAgain},
-	{"a rollback says so to its end", rollbackUntold},
+	{"a verdict says why to its end", verdictUntold},
+	{"nobody goes past a gate", pastAGate},
 	{"the partition is kept", beyondPartition},
 	{"images are ahead of the first swap on every node", unprepared},
 	{"counts are what one counts by hand", miscounted},
@@ -89,7 +90,7 @@ func tooManyAtOnce(c *cluster, p Plan) string {
 func tooManyPlaces(c *cluster, p Plan) string {
 	before, after := 0, 0
 	for _, pod := range c.alive() {
-		holds := pod.changing() || c.proving(pod)
+		holds := pod.changing() || c.proving(pod) || c.gated(pod)
 		if holds {
 			before++
 		}
@@ -103,7 +104,7 @@ func tooManyPlaces(c *cluster, p Plan) string {
 func tooManyUnavailable(c *cluster, p Plan) string {
 	before, after := 0, 0
 	for _, pod := range c.alive() {
-		lacking := pod.lacking() || c.proving(pod)
+		lacking := pod.lacking() || c.proving(pod) || c.gated(pod)
 		if lacking {
 			before++
 		}

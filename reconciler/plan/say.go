@@ -63,7 +63,7 @@ func (w *world) row(p Pod) api.PodRow {
 // failure of a pod. Its sidecar refuses before the pod is asked for anything,
 // and its last answer means nothing once the pod is where it should be.
 func (w *world) failure(p Pod) string {
-	if failure := cmp.Or(p.failure(), w.overdue(p)); failure != "" || p.SidecarError == "" || w.settled(p) {
+	if failure := cmp.Or(p.failure(), w.overdue(p), w.gateFailure(p)); failure != "" || p.SidecarError == "" || w.settled(p) {
 		return failure
 	}
 	return p.SidecarError
@@ -172,14 +172,17 @@ func (w *world) unfinished() string {
 	if awaited := w.those(w.awaited); len(awaited) > 0 {
 		return "these have changed and are to be Ready: " + named(awaited)
 	}
-	return ""
+	if gated := w.those(w.gated); len(gated) > 0 {
+		return fmt.Sprintf("these have changed and are judged by analysis %s: %s", w.analysesOf(api.MomentPod), named(gated))
+	}
+	return judgedFirst(w.closed(w.atTheEnd()))
 }
 
 // resting: nothing is to be done, is being done, or waits for its turn to go
 // back.
 func (w *world) resting(actions []Action) bool {
 	given, strayed := w.astray()
-	return len(actions)+len(given)+len(strayed) == 0 && !slices.ContainsFunc(w.pods, w.busy)
+	return len(actions)+len(given)+len(strayed) == 0 && !slices.ContainsFunc(w.pods, func(p Pod) bool { return w.busy(p) || w.gated(p) })
 }
 
 // trouble is the first failure, in the order of the pods.

@@ -29,6 +29,8 @@ import (
 //	unknown, known IMAGE…      what the registry has
 //	rollout partition=3 maxConcurrent=25% maxUnavailable=2 minReadySeconds=30 order=oldest,node-spread
 //	rollout onFailure=Rollback failureThreshold=2 progressDeadlineSeconds=60
+//	analysis errors before between after pod
+//	judge errors [game-0] Failed words    what comes of its gates, or of that pod's
 //	spec words                 what else Git says, be it the same revision
 //	window 0 22 * * 1-5 for 4h in Europe/Berlin
 //	suspend, resume
@@ -131,7 +133,25 @@ var settings = map[string]func(*cluster, []string) error{
 	"known":   func(c *cluster, args []string) error { return c.know(args, true) },
 	"rollout": (*cluster).setRollout,
 	"spec":    func(c *cluster, args []string) error { c.spec = strings.Join(args, " "); return nil },
-	"lose":    func(c *cluster, _ []string) error { c.verdict = nil; return nil },
+	"analysis": func(c *cluster, args []string) error {
+		a := api.Analysis{Name: args[0]}
+		for _, when := range args[1:] {
+			a.When = append(a.When, api.Moment(when))
+		}
+		c.rollout.Analysis = append(c.rollout.Analysis, a)
+		return nil
+	},
+	"judge": func(c *cluster, args []string) error {
+		name, pod, args := args[0], "", args[1:]
+		if _, err := c.pod(args[0]); err == nil {
+			pod, args = args[0], args[1:]
+		}
+		c.judge(Judged{GateState(args[0]), strings.Join(args[1:], " ")}, func(g Gate) bool {
+			return g.Analysis == name && (pod == "" || g.Pod == pod)
+		})
+		return nil
+	},
+	"lose": func(c *cluster, _ []string) error { c.verdict = nil; return nil },
 	"wait": func(c *cluster, args []string) error {
 		d, err := time.ParseDuration(args[0])
 		c.now = c.now.Add(d)

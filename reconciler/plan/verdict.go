@@ -24,10 +24,14 @@ func (w *world) rollingBack() bool {
 }
 
 // judge is the verdict that stands, or the one that is due now; nil if none is.
-func (w *world) judge() *api.Verdict {
-	switch {
-	case w.in.Verdict != nil || w.in.Suspended || w.proved():
+func (w *world) judge(next step) *api.Verdict {
+	if w.in.Verdict != nil || w.in.Suspended || w.proved() {
 		return w.in.Verdict
+	}
+	gates := w.judgeGates(w.gates(next))
+	switch {
+	case gates != nil:
+		return gates
 	case w.in.Rollout.OnFailure == api.FailureRollback && w.tooManyFailed() && w.stuck() == "":
 		return w.verdict(api.FailureRollback, w.failures())
 	}
@@ -68,7 +72,7 @@ func (w *world) failures() string {
 // reached does not: nobody has tried the revision there.
 func (w *world) failing(p Pod) string {
 	if p.Desired.Revision == w.in.Revision.ID {
-		if failure := cmp.Or(p.failure(), w.overdue(p)); failure != "" {
+		if failure := cmp.Or(p.failure(), w.overdue(p), w.gateFailure(p)); failure != "" {
 			return failure
 		}
 	}
@@ -129,7 +133,7 @@ func (w *world) sentenced(next step) (phase api.Phase, message, hold string) {
 	trouble, back := w.astrayTrouble(), w.resting(next.actions)
 	switch {
 	case w.in.Verdict.Inconclusive:
-		return api.PhasePaused, reason + suspended, "inconclusive"
+		return api.PhasePaused, reason + untilGit + suspended, "inconclusive"
 	case !w.rollingBack():
 		return api.PhaseDegraded, reason + untilGit + suspended, ""
 	case trouble != "":

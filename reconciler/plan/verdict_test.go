@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,8 @@ func unjust(c *cluster, p Plan) string {
 		return "a verdict was given up, or passed again, though Git says the same"
 	case lifted && p.Verdict == before:
 		return "Git says something else, and the old verdict holds"
+	case p.Verdict != nil && p.Verdict != before && strings.HasPrefix(p.Verdict.Reason, "analysis"):
+		return c.unjustGate(p.Verdict)
 	case (before == nil || lifted) && len(c.alive()) > 0 && due != (p.Verdict != nil):
 		return fmt.Sprintf("a verdict is due: %t, and there is %+v", due, p.Verdict)
 	case p.Verdict != nil && (p.Verdict.Spec != c.spec || p.Verdict.Revision != c.revision.ID || p.Verdict.Reason == ""):
@@ -28,21 +31,96 @@ func unjust(c *cluster, p Plan) string {
 	return ""
 }
 
+// unjustGate: a gate's verdict that is not what was measured, or not what Git has
+// ordered for it.
+func (c *cluster) unjustGate(v *api.Verdict) string {
+	is := func(s GateState) bool {
+		for _, j := range c.gates {
+			if j.State == s {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case c.suspended || v.Inconclusive && v.Do != api.FailurePause || !v.Inconclusive && !is(GateFailed) || v.Inconclusive && !is(GateInconclusive):
+		return fmt.Sprintf("%+v of %+v", v, c.gates)
+	case v.Do == api.FailureRollback && c.rollout.OnFailure != api.FailureRollback:
+		return "nobody asked for a rollback"
+	}
+	return ""
+}
+
+// of is what came of the gates of a moment, by analysis, or of those of a pod.
+func (c *cluster) of(m api.Moment, p *simPod) map[string]GateState {
+	states := map[string]GateState{}
+	for _, a := range c.rollout.Analysis {
+		if a.At(m) {
+			states[a.Name] = GateRunning
+		}
+	}
+	for key, j := range c.gates {
+		words := strings.Split(key, " ")
+		if _, asked := states[words[0]]; asked && words[1] == string(m) && (p == nil || words[2] == p.UID) {
+			states[words[0]] = j.State
+		}
+	}
+	return states
+}
+
+func passed(states map[string]GateState) bool {
+	for _, s := range states {
+		if s != GateSuccessful {
+			return false
+		}
+	}
+	return true
+}
+
+// gated: told of the revision, on it, and not past its own gates.
+func (c *cluster) gated(p *simPod) bool {
+	return !c.settledOn() && c.verdict == nil && p.Desired.Revision == c.revision.ID && p.on() == c.revision.ID && !passed(c.of(api.MomentPod, p))
+}
+
+// pastAGate: a pod begins though the gates before it, or between, are not passed; or
+// the revision is reached before the end of its gates.
+func pastAGate(c *cluster, p Plan) string {
+	if c.settledOn() {
+		return ""
+	}
+	m := api.MomentBetween
+	if c.begun() == 0 {
+		m = api.MomentBefore
+	}
+	for _, a := range p.Actions {
+		begins := a.Kind == Apply && a.Revision.ID == c.revision.ID && c.byUID(a.UID).Desired.Revision != a.Revision.ID
+		if begins && !passed(c.of(m, nil)) {
+			return a.String()
+		}
+	}
+	if p.Reached && (!passed(c.of(api.MomentAfter, nil)) || slices.ContainsFunc(c.alive(), c.gated)) {
+		return "reached"
+	}
+	return ""
+}
+
+// begun counts those that were told of the revision, be it that the wish was lost.
+func (c *cluster) begun() (n int) {
+	for _, pod := range c.alive() {
+		if pod.Desired.Revision == c.revision.ID || pod.Desired.Revision == "" && pod.on() == c.revision.ID && pod.seenOn() {
+			n++
+		}
+	}
+	return n
+}
+
 // rollbackDue: so many pods failed on the revision that nothing would go on, or
 // that it was enough; and what there was before is known.
 func (c *cluster) rollbackDue() bool {
 	if c.rollout.OnFailure != api.FailureRollback || c.suspended || c.settledOn() {
 		return false
 	}
-	failed, told := 0, 0
-	for _, pod := range c.alive() {
-		if c.speaksAgainst(pod) {
-			failed++
-		}
-		if pod.Desired.Revision == c.revision.ID || pod.Desired.Revision == "" && pod.on() == c.revision.ID && pod.seenOn() {
-			told++
-		}
-	}
+	failed := c.count(c.speaksAgainst)
 	total, threshold := len(c.alive()), 1
 	if c.rollout.FailureThreshold.Set {
 		threshold = c.rollout.FailureThreshold.Of(total)
@@ -51,7 +129,7 @@ func (c *cluster) rollbackDue() bool {
 		threshold = min(threshold, max(1, limit))
 	}
 	known := len(c.revision.Files) == 0 || c.stable != nil && len(c.stable.Files) > 0
-	return failed >= max(1, threshold) && told > 0 && known
+	return failed >= max(1, threshold) && c.begun() > 0 && known
 }
 
 func (c *cluster) settledOn() bool { return c.stable != nil && c.stable.ID == c.revision.ID }
@@ -68,6 +146,11 @@ func (c *cluster) speaksAgainst(p *simPod) bool {
 		}
 		if c.rollout.ProgressDeadlineSeconds > 0 && p.Desired.Ready && !p.Ready && c.now.Sub(p.ReadySince) >= c.rollout.ProgressDeadline() {
 			return true
+		}
+		for _, s := range c.of(api.MomentPod, p) {
+			if s == GateFailed && c.gated(p) {
+				return true
+			}
 		}
 	}
 	return p.Refused && p.on() != c.revision.ID && c.isChosen(p)
@@ -93,7 +176,7 @@ func triedAgain(c *cluster, p Plan) string {
 	return ""
 }
 
-func rollbackUntold(c *cluster, p Plan) string {
+func verdictUntold(c *cluster, p Plan) string {
 	if p.Verdict == nil || len(c.alive()) == 0 {
 		return ""
 	}
@@ -105,6 +188,8 @@ func rollbackUntold(c *cluster, p Plan) string {
 	switch {
 	case !strings.Contains(p.Message, p.Verdict.Reason):
 		return fmt.Sprintf("%q does not say why", p.Message)
+	case p.Phase == api.PhaseComplete || p.Phase == api.PhaseRolledBack && p.Verdict.Do != api.FailureRollback:
+		return string(p.Phase)
 	case p.Phase == api.PhaseRolledBack && !back:
 		return "some were told of the revision and of nothing since"
 	case p.Phase == api.PhaseRolledBack && !strings.Contains(subject, p.Verdict.Reason):

@@ -14,8 +14,9 @@ import (
 // silentWait: pods that could change do not, without a word of who is in the way,
 // or with the wrong one.
 func silentWait(c *cluster, p Plan) string {
-	unsettled := func(pod *simPod) bool { return pod.changing() || c.proving(pod) && !pod.Ready }
-	busy, lacking := c.count(unsettled), c.count((*simPod).lacking)
+	unsettled := func(pod *simPod) bool { return pod.changing() || c.gated(pod) || c.proving(pod) && !pod.Ready }
+	lacks := func(pod *simPod) bool { return pod.lacking() || c.gated(pod) }
+	busy, lacking := c.count(unsettled), c.count(lacks)
 	total, words := len(c.alive()), fmt.Sprintf("%q, %d changing, %d lacking", p.Message, busy, lacking)
 	switch {
 	case strings.HasPrefix(p.Message, "maxConcurrent"):
@@ -23,7 +24,7 @@ func silentWait(c *cluster, p Plan) string {
 			return words
 		}
 	case strings.HasPrefix(p.Message, "maxUnavailable"):
-		if lacking < max(1, c.rollout.MaxUnavailable.OfRoundedDown(total)) || !c.names(p.Message, (*simPod).lacking) {
+		if lacking < max(1, c.rollout.MaxUnavailable.OfRoundedDown(total)) || !c.names(p.Message, lacks) {
 			return words
 		}
 	case p.Phase == api.PhaseProgressing && p.Message == "" && len(p.Actions) == 0 && c.asked() < c.share() && c.couldChange():

@@ -15,6 +15,7 @@ import (
 	"slices"
 
 	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/internal/condition"
 )
 
 // Kind of a file.
@@ -134,8 +135,17 @@ func (r *renderer) once(item Item) error {
 	return nil
 }
 
+// Decode reads one HotPatch as api.Decode does, and compiles its conditions.
+func Decode(file string, doc []byte) (api.HotPatch, error) {
+	h, err := api.Decode(file, doc)
+	if err != nil {
+		return h, err
+	}
+	return h, condition.Check(file, h)
+}
+
 func (r *renderer) item(root string, o object) (Item, error) {
-	h, err := api.Decode(o.file, o.yaml)
+	h, err := Decode(o.file, o.yaml)
 	if err != nil {
 		return Item{}, err
 	}

@@ -1,0 +1,133 @@
+package reconciler
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/internal/logging"
+	"hotpatch.dev/hotpatch/reconciler/gates"
+	"hotpatch.dev/hotpatch/reconciler/kube"
+	"hotpatch.dev/hotpatch/reconciler/plan"
+)
+
+// parallelMeasurements is how many measurements are taken at once. They have their own slots: one
+// that hangs must not hold up what pods are told.
+const parallelMeasurements = 16
+
+// measurer takes measurements; it is *gates.Measurer.
+type measurer interface {
+	Measure(ctx context.Context, a api.Analysis, namespace string, pod gates.Pod) gates.Measured
+}
+
+// analyses measures, aside of the loop, for the gates that plans ask for. All that
+// it knows can be measured again.
+type analyses struct {
+	measurer measurer
+	jobs     *jobs
+
+	mu   sync.Mutex
+	runs map[string]map[string]*measuring // by HotPatch, by gate
+}
+
+// measuring is a gate being judged. A measurement that ends after its gate was given
+// up goes into one that nobody looks at.
+type measuring struct {
+	analysis api.Analysis
+	run      gates.Run
+}
+
+func newAnalyses(m measurer, ended func()) *analyses {
+	j := newJobs(newRetries(func() {}), ended)
+	j.slots = make(chan struct{}, parallelMeasurements)
+	return &analyses{measurer: m, jobs: j, runs: map[string]map[string]*measuring{}}
+}
+
+// judged is what came of the gates of a HotPatch so far.
+func (a *analyses) judged(hotpatch string) map[string]plan.Judged {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.runs[hotpatch]) == 0 {
+		return nil
+	}
+	judged := map[string]plan.Judged{}
+	for key, m := range a.runs[hotpatch] {
+		judged[key], _ = m.run.Stands(m.analysis)
+	}
+	return judged
+}
+
+// pursue starts the measurements that are due for the gates of a plan, and forgets
+// other gates. It returns when the next is due; zero: when one under way has ended.
+func (a *analyses) pursue(ctx context.Context, t *tracked, pods []kube.Pod, asked []plan.Gate, now time.Time) (next time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	before, kept := a.runs[t.key], map[string]*measuring{}
+	for _, g := range asked {
+		m := before[g.Key()]
+		if m == nil {
+			m = &measuring{analysis: analysisOf(t, g)}
+		}
+		kept[g.Key()] = m
+		stands, due := m.run.Stands(m.analysis)
+		switch {
+		case stands.State != plan.GateRunning:
+		case due.After(now):
+			next = earlier(next, due)
+		default:
+			a.start(ctx, t, g, m, podOf(pods, g))
+		}
+	}
+	a.runs[t.key] = kept
+	if len(kept) == 0 {
+		delete(a.runs, t.key)
+	}
+	return next
+}
+
+// start takes one measurement, unless one is under way.
+func (a *analyses) start(ctx context.Context, t *tracked, g plan.Gate, m *measuring, pod gates.Pod) {
+	namespace := t.accepted.HotPatch.Metadata.Namespace
+	a.jobs.start(ctx, t.key+" "+g.Key(), "", func(ctx context.Context) error {
+		got := a.measurer.Measure(ctx, m.analysis, namespace, pod)
+		if ctx.Err() != nil {
+			return nil // this process is the leader no more
+		}
+		if got.Outcome != gates.Good {
+			logging.From(ctx).WithField("pod", pod.Name).Infof("%s: %s", g, got.Why)
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		m.run = m.run.After(got, time.Now())
+		return nil
+	})
+}
+
+// forget drops what was measured for a HotPatch.
+func (a *analyses) forget(hotpatch string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.runs, hotpatch)
+}
+
+func (a *analyses) wait() { a.jobs.wait() }
+
+// analysisOf is what a gate measures; a plan names none that Git does not have.
+func analysisOf(t *tracked, g plan.Gate) api.Analysis {
+	list := t.accepted.HotPatch.Spec.Rollout.Analysis
+	if i := slices.IndexFunc(list, func(a api.Analysis) bool { return a.Name == g.Analysis }); i >= 0 {
+		return list[i]
+	}
+	return api.Analysis{Name: g.Analysis}
+}
+
+func podOf(pods []kube.Pod, g plan.Gate) gates.Pod {
+	for _, p := range pods {
+		if p.UID == g.UID && g.UID != "" {
+			return gates.Pod{Name: p.Name, IP: p.IP}
+		}
+	}
+	return gates.Pod{Name: g.Pod}
+}
