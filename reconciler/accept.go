@@ -25,6 +25,7 @@ type accepted struct {
 	wanted
 	scope    kube.Scope
 	revision plan.Revision
+	spec     string // the digest of what Git says
 }
 
 // tracked is what is remembered of one HotPatch between passes. All of it can
@@ -65,7 +66,7 @@ func (r *Reconciler) accept(ctx context.Context, t *tracked, recheck bool) error
 		return err
 	}
 	files := wantedFiles(t.wanted)
-	next := &accepted{*t.wanted, scope, plan.Revision{ID: api.Revision(containers, files), Containers: containers, Files: files}}
+	next := &accepted{*t.wanted, scope, plan.Revision{ID: api.Revision(containers, files), Containers: containers, Files: files}, t.wanted.HotPatch.Spec.Digest()}
 	if t.accepted != nil && t.accepted.sameWish(t.wanted) {
 		next.commit = t.accepted.commit
 	}

@@ -64,7 +64,12 @@ func (a *analyses) judged(hotpatch string) map[string]plan.Judged {
 func (a *analyses) pursue(ctx context.Context, t *tracked, pods []kube.Pod, asked []plan.Gate, now time.Time) (next time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	before, kept := a.runs[t.key], map[string]*measuring{}
+	before := a.runs[t.key]
+	if len(asked) == 0 {
+		delete(a.runs, t.key)
+		return next
+	}
+	kept := map[string]*measuring{}
 	for _, g := range asked {
 		m := before[g.Key()]
 		if m == nil {
@@ -81,9 +86,6 @@ func (a *analyses) pursue(ctx context.Context, t *tracked, pods []kube.Pod, aske
 		}
 	}
 	a.runs[t.key] = kept
-	if len(kept) == 0 {
-		delete(a.runs, t.key)
-	}
 	return next
 }
 

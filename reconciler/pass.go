@@ -191,7 +191,7 @@ func (l *loop) plan(t *tracked, pods []kube.Pod) *plan.Plan {
 		Revision:  t.accepted.revision,
 		Rollout:   t.accepted.HotPatch.Spec.Rollout,
 		Suspended: t.suspended(),
-		Spec:      t.accepted.HotPatch.Spec.Digest(),
+		Spec:      t.accepted.spec,
 		Verdict:   t.record.Verdict,
 		Gates:     l.analyses.judged(t.key),
 		Now:       time.Now(),

@@ -161,6 +161,9 @@ func printPlan(s Streams, h api.HotPatch, p plan.Plan) {
 	if p.Message != "" {
 		fmt.Fprintf(s.Out, "  %s\n", p.Message)
 	}
+	for _, gate := range p.Gates {
+		fmt.Fprintf(s.Out, "  %s is measured by the reconciler, which alone knows how it stands\n", gate)
+	}
 	if len(p.Actions) == 0 {
 		fmt.Fprintln(s.Out, "  nothing would change now")
 	}

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/cel-go/cel"
@@ -38,7 +39,8 @@ func Compile(text string) (*Condition, error) {
 	}
 	ast, issues := env.Compile(text)
 	if wrong := issues.Errors(); len(wrong) > 0 {
-		return nil, fmt.Errorf("%s, at character %d of %q", wrong[0].Message, wrong[0].Location.Column()+1, text)
+		words := strings.TrimSuffix(wrong[0].Message, " (in container '')") // which says nothing here
+		return nil, fmt.Errorf("%s, at character %d of %q", words, wrong[0].Location.Column()+1, text)
 	}
 	if t := ast.OutputType(); !t.IsExactType(cel.BoolType) && !t.IsExactType(cel.DynType) {
 		return nil, fmt.Errorf("want a condition that is true or false, %q gives a %s", text, t)
@@ -62,13 +64,31 @@ func (c *Condition) Holds(ctx context.Context, result any) (bool, error) {
 	defer cancel()
 	out, _, err := c.program.ContextEval(ctx, map[string]any{"result": result})
 	if err != nil {
-		return false, fmt.Errorf("%s: %w", c.text, err)
+		return false, fmt.Errorf("%s: %s", c.text, c.words(err))
 	}
 	holds, ok := out.Value().(bool)
 	if !ok {
 		return false, fmt.Errorf("%s: %w", c.text, errNeither)
 	}
 	return holds, nil
+}
+
+// words say why a condition cannot be told, with nothing of the result: whoever may
+// write conditions need not be one who may read what is measured.
+func (c *Condition) words(err error) string {
+	what, which, _ := strings.Cut(err.Error(), ": ")
+	switch what {
+	case "no such key":
+		if strings.Contains(c.text, which) {
+			return what + ": " + which
+		}
+		return what
+	case "no such overload", "index out of bounds":
+		return what
+	case "operation cancelled", "operation interrupted":
+		return "it takes too long"
+	}
+	return "it cannot be told of such a result"
 }
 
 // Check compiles all conditions of a HotPatch. Its errors name file, object and

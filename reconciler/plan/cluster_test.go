@@ -154,28 +154,6 @@ func (c *cluster) act(plan Plan) {
 	}
 }
 
-// keep forgets what came of other gates.
-func (c *cluster) keep(gates []Gate) {
-	kept := map[string]Judged{}
-	for _, g := range gates {
-		if j, ok := c.gates[g.Key()]; ok {
-			kept[g.Key()] = j
-		}
-	}
-	c.gates = kept
-}
-
-// judge has something come of those gates that a plan asks for and are running.
-func (c *cluster) judge(j Judged, is func(Gate) bool) {
-	gates := Make(c.input()).Gates
-	c.keep(gates)
-	for _, g := range gates {
-		if _, over := c.gates[g.Key()]; is(g) && !over {
-			c.gates[g.Key()] = j
-		}
-	}
-}
-
 func (c *cluster) byUID(uid string) *simPod {
 	return c.pods[slices.IndexFunc(c.pods, func(p *simPod) bool { return p.UID == uid })]
 }

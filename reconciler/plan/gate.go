@@ -96,10 +96,10 @@ func (w *world) gateFailure(p Pod) string {
 	return ""
 }
 
-// ahead are the gates that the next pods wait at: before the first, and once those
+// gatesNext are those that the next pods wait at: before the first, and once those
 // that have begun have settled, for all that have changed so far. Who failed has his
 // place, and is not waited for.
-func (w *world) ahead() (gates []Gate, waits string) {
+func (w *world) gatesNext() (gates []Gate, waits string) {
 	if len(w.in.Rollout.Analysis) == 0 {
 		return nil, ""
 	}
@@ -108,13 +108,7 @@ func (w *world) ahead() (gates []Gate, waits string) {
 		gates = w.gatesAt(api.MomentBefore, Pod{}, "")
 		return gates, judgedFirst(w.closed(gates))
 	}
-	var uids []string
-	for _, p := range given {
-		uids = append(uids, p.UID)
-	}
-	slices.Sort(uids)
-	sum := sha256.Sum256([]byte(strings.Join(uids, " ")))
-	gates = w.gatesAt(api.MomentBetween, Pod{}, hex.EncodeToString(sum[:5]))
+	gates = w.gatesAt(api.MomentBetween, Pod{}, digest(given))
 	if len(w.closed(gates)) == 0 {
 		return gates, ""
 	}
@@ -124,10 +118,21 @@ func (w *world) ahead() (gates []Gate, waits string) {
 	return gates, judgedFirst(w.closed(gates))
 }
 
+// digest names a set of pods.
+func digest(pods []Pod) string {
+	var uids []string
+	for _, p := range pods {
+		uids = append(uids, p.UID)
+	}
+	slices.Sort(uids)
+	sum := sha256.Sum256([]byte(strings.Join(uids, " ")))
+	return hex.EncodeToString(sum[:5])
+}
+
 // settling says for whom a gate between batches waits. Who only has to stay Ready is
 // not named, as in inTheWay.
 func (w *world) settling(gates []Gate) string {
-	unsettled := w.those(func(p Pod) bool { return w.unsettled(p) && w.failing(p) == "" })
+	unsettled := w.those(func(p Pod) bool { return w.inDoubt(p) && w.failing(p) == "" })
 	if len(unsettled) == 0 {
 		return w.readyFirst()
 	}

@@ -149,7 +149,7 @@ func (w *world) actions() step {
 	if prepare, ready := w.prepare(); !ready {
 		return step{actions: prepare}
 	}
-	gates, waits := w.ahead()
+	gates, waits := w.gatesNext()
 	if waits != "" {
 		return step{waits: waits, gates: gates}
 	}

@@ -63,7 +63,7 @@ func (p *pace) take(w *world, pod Pod) (held string) {
 // committed, only because time passes.
 func (p *pace) inTheWay(w *world, pod Pod) string {
 	r := w.in.Rollout
-	unsettled := w.those(w.unsettled)
+	unsettled := w.those(w.inDoubt)
 	lacking := w.those(func(p Pod) bool { return w.busy(p) || w.gated(p) || !p.Ready })
 	switch {
 	case len(unsettled) >= p.atOnce:
@@ -79,8 +79,8 @@ func (w *world) readyFirst() string {
 	return fmt.Sprintf("minReadySeconds %d holds the rest until pods that have changed have been Ready for so long", w.in.Rollout.MinReadySeconds)
 }
 
-// unsettled: it holds a place, and not only for time to pass.
-func (w *world) unsettled(p Pod) bool {
+// inDoubt: it holds a place, and not only for time to pass.
+func (w *world) inDoubt(p Pod) bool {
 	return w.busy(p) || w.gated(p) || w.proving(p) && !p.Ready
 }
 
@@ -141,7 +141,7 @@ func (w *world) again(next step) (at time.Time) {
 		if waits && w.proving(p) && p.Ready {
 			at = earlier(at, w.proven(p))
 		}
-		if w.awaited(p) && w.overdue(p) == "" {
+		if w.late(p) && w.overdue(p) == "" {
 			at = earlier(at, w.deadline(p))
 		}
 	}
@@ -150,7 +150,7 @@ func (w *world) again(next step) (at time.Time) {
 
 // earlier of two times, of which the zero one means never.
 func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || b.Before(a) {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
 	}
 	return a

@@ -169,7 +169,7 @@ func (w *world) finished(c api.Counts) bool {
 
 // unfinished says what may still end badly after every pod was seen there.
 func (w *world) unfinished() string {
-	if awaited := w.those(w.awaited); len(awaited) > 0 {
+	if awaited := w.those(w.late); len(awaited) > 0 {
 		return "these have changed and are to be Ready: " + named(awaited)
 	}
 	if gated := w.those(w.gated); len(gated) > 0 {

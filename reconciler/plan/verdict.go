@@ -86,14 +86,14 @@ func (w *world) failing(p Pod) string {
 // it was, its last transition is from after that, however often its container has
 // been restarted since.
 func (w *world) overdue(p Pod) string {
-	if !w.awaited(p) || w.in.Now.Before(w.deadline(p)) {
+	if !w.late(p) || w.in.Now.Before(w.deadline(p)) {
 		return ""
 	}
 	return fmt.Sprintf("was Ready before it changed, and then not for %s", w.in.Rollout.ProgressDeadline())
 }
 
-// awaited: not Ready since it was told of the revision, which has a deadline.
-func (w *world) awaited(p Pod) bool {
+// late: not Ready since it was told of the revision, which has a deadline.
+func (w *world) late(p Pod) bool {
 	return w.in.Rollout.ProgressDeadlineSeconds > 0 && !w.proved() &&
 		p.Desired.Revision == w.in.Revision.ID && p.Desired.Ready && !p.Ready
 }

@@ -1,0 +1,106 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"hotpatch.dev/hotpatch/api"
+)
+
+// What the dumb cluster and its twin know of gates.
+
+// keep forgets what came of other gates.
+func (c *cluster) keep(gates []Gate) {
+	kept := map[string]Judged{}
+	for _, g := range gates {
+		if j, ok := c.gates[g.Key()]; ok {
+			kept[g.Key()] = j
+		}
+	}
+	c.gates = kept
+}
+
+// judge has something come of those gates that a plan asks for and are running.
+func (c *cluster) judge(j Judged, is func(Gate) bool) {
+	gates := Make(c.input()).Gates
+	c.keep(gates)
+	for _, g := range gates {
+		if _, over := c.gates[g.Key()]; is(g) && !over {
+			c.gates[g.Key()] = j
+		}
+	}
+}
+
+// unjustGate: a gate's verdict that is not what was measured, or not what Git has
+// ordered for it.
+func (c *cluster) unjustGate(v *api.Verdict) string {
+	is := func(s GateState) bool {
+		for _, j := range c.gates {
+			if j.State == s {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case c.suspended || v.Inconclusive && v.Do != api.FailurePause || !v.Inconclusive && !is(GateFailed) || v.Inconclusive && !is(GateInconclusive):
+		return fmt.Sprintf("%+v of %+v", v, c.gates)
+	case v.Do == api.FailureRollback && c.rollout.OnFailure != api.FailureRollback:
+		return "nobody asked for a rollback"
+	}
+	return ""
+}
+
+// of is what came of the gates of a moment, by analysis, or of those of a pod.
+func (c *cluster) of(m api.Moment, p *simPod) map[string]GateState {
+	states := map[string]GateState{}
+	for _, a := range c.rollout.Analysis {
+		if a.At(m) {
+			states[a.Name] = GateRunning
+		}
+	}
+	for key, j := range c.gates {
+		words := strings.Split(key, " ")
+		if _, asked := states[words[0]]; asked && words[1] == string(m) && (p == nil || words[2] == p.UID) {
+			states[words[0]] = j.State
+		}
+	}
+	return states
+}
+
+func passed(states map[string]GateState) bool {
+	for _, s := range states {
+		if s != GateSuccessful {
+			return false
+		}
+	}
+	return true
+}
+
+// gated: told of the revision, on it, and not past its own gates.
+func (c *cluster) gated(p *simPod) bool {
+	return !c.settledOn() && c.verdict == nil && p.Desired.Revision == c.revision.ID && p.on() == c.revision.ID && !passed(c.of(api.MomentPod, p))
+}
+
+// pastAGate: a pod begins though the gates before it, or between, are not passed; or
+// the revision is reached before the end of its gates.
+func pastAGate(c *cluster, p Plan) string {
+	if c.settledOn() {
+		return ""
+	}
+	m := api.MomentBetween
+	if c.begun() == 0 {
+		m = api.MomentBefore
+	}
+	for _, a := range p.Actions {
+		begins := a.Kind == Apply && a.Revision.ID == c.revision.ID && c.byUID(a.UID).Desired.Revision != a.Revision.ID
+		if begins && !passed(c.of(m, nil)) {
+			return a.String()
+		}
+	}
+	if p.Reached && (!passed(c.of(api.MomentAfter, nil)) || slices.ContainsFunc(c.alive(), c.gated)) {
+		return "reached"
+	}
+	return ""
+}
