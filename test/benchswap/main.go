@@ -25,6 +25,7 @@ const (
 	swaps     = 240
 	reexecs   = 40
 	restarts  = 8
+	killed    = 24 // more than kubelet and the agent would put up with in one pod
 	many      = 100
 )
 
@@ -56,7 +57,7 @@ func run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, alone.End(context.WithoutCancel(ctx))) }()
 	b := &bench{alone}
-	for _, part := range []func(context.Context) error{b.underLoad, b.rivals, b.crowded} {
+	for _, part := range []func(context.Context) error{b.underLoad, b.rivals, b.restarted, b.crowded} {
 		if err := part(ctx); err != nil {
 			return err
 		}
