@@ -21,6 +21,7 @@ type cluster struct {
 	spec    string
 	verdict *api.Verdict
 	gates   map[string]Judged // what came of them
+	passed  map[string]string // between batches: by analysis, for which pods
 	pods    []*simPod
 	unknown map[string]bool // images that no registry has
 	pulled  map[string]bool // "node image"
@@ -60,7 +61,7 @@ var noon = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 func newCluster() *cluster {
 	var h api.HotPatch
 	h.Default()
-	return &cluster{rollout: h.Spec.Rollout, unknown: map[string]bool{}, pulled: map[string]bool{}, now: noon}
+	return &cluster{rollout: h.Spec.Rollout, unknown: map[string]bool{}, pulled: map[string]bool{}, passed: map[string]string{}, now: noon}
 }
 
 func (c *cluster) input() Input {

@@ -28,6 +28,9 @@ func (c *cluster) judge(j Judged, is func(Gate) bool) {
 	for _, g := range gates {
 		if _, over := c.gates[g.Key()]; is(g) && !over {
 			c.gates[g.Key()] = j
+			if g.When == api.MomentBetween && j.State == GateSuccessful {
+				c.passed[g.Analysis] = c.begun()
+			}
 		}
 	}
 }
@@ -90,13 +93,18 @@ func pastAGate(c *cluster, p Plan) string {
 		return ""
 	}
 	m := api.MomentBetween
-	if c.begun() == 0 {
+	if c.begun() == "" {
 		m = api.MomentBefore
 	}
 	for _, a := range p.Actions {
 		begins := a.Kind == Apply && a.Revision.ID == c.revision.ID && c.byUID(a.UID).Desired.Revision != a.Revision.ID
 		if begins && !passed(c.of(m, nil)) {
 			return a.String()
+		}
+		for name := range c.of(api.MomentBetween, nil) {
+			if begins && m == api.MomentBetween && c.passed[name] != c.begun() {
+				return fmt.Sprintf("%s, but %s was passed for %q, not for %q", a, name, c.passed[name], c.begun())
+			}
 		}
 	}
 	if p.Reached && (!passed(c.of(api.MomentAfter, nil)) || slices.ContainsFunc(c.alive(), c.gated)) {

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,14 +31,16 @@ func unjust(c *cluster, p Plan) string {
 	return ""
 }
 
-// begun counts those that were told of the revision, be it that the wish was lost.
-func (c *cluster) begun() (n int) {
+// begun are those that were told of the revision, be it that the wish was lost.
+func (c *cluster) begun() string {
+	var uids []string
 	for _, pod := range c.alive() {
 		if pod.Desired.Revision == c.revision.ID || pod.Desired.Revision == "" && pod.on() == c.revision.ID && pod.seenOn() {
-			n++
+			uids = append(uids, pod.UID)
 		}
 	}
-	return n
+	slices.Sort(uids)
+	return strings.Join(uids, " ")
 }
 
 // rollbackDue: so many pods failed on the revision that nothing would go on, or
@@ -55,7 +58,7 @@ func (c *cluster) rollbackDue() bool {
 		threshold = min(threshold, max(1, limit))
 	}
 	known := len(c.revision.Files) == 0 || c.stable != nil && len(c.stable.Files) > 0
-	return failed >= max(1, threshold) && c.begun() > 0 && known
+	return failed >= max(1, threshold) && c.begun() != "" && known
 }
 
 func (c *cluster) settledOn() bool { return c.stable != nil && c.stable.ID == c.revision.ID }
