@@ -13,8 +13,8 @@ import (
 	"hotpatch.dev/hotpatch/reconciler/plan"
 )
 
-// parallelMeasurements is how many measurements are taken at once. They have their own slots: one
-// that hangs must not hold up what pods are told.
+// parallelMeasurements is how many are taken at once. They have slots of their own:
+// one that hangs must not hold up what pods are told.
 const parallelMeasurements = 16
 
 // measurer takes measurements; it is *gates.Measurer.

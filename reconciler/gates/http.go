@@ -118,10 +118,10 @@ func (m *Measurer) query(ctx context.Context, p api.PrometheusMeasure) (any, err
 	}
 	var a answered
 	if err := json.Unmarshal(body, &a); err != nil {
-		return nil, fmt.Errorf("Prometheus answered %d, and no JSON: is the address that of its API?", status)
+		return nil, fmt.Errorf("ask Prometheus: the answer %d is no JSON; is the address that of its API?", status)
 	}
 	if a.Status != "success" {
-		return nil, fmt.Errorf("Prometheus answered %d: %s", status, short(a.Error))
+		return nil, fmt.Errorf("ask Prometheus: it answers %d: %s", status, short(a.Error))
 	}
 	return a.numbers()
 }

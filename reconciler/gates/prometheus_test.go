@@ -100,7 +100,7 @@ func TestPrometheusIsMeasured(t *testing.T) {
 		`absent(up{pod="$(POD_NAME)"})`:    {"result[0] == 1", Good, ""},
 		`vector(0) / 0`:                    {"result[0] < 0.05", Unclear, "NaN"},
 		`vector(1) / 0`:                    {"result[0] < 0.05", Bad, "+Inf"},
-		`rate(errors`:                      {"true", Unclear, "Prometheus answered 400: invalid parameter \"query\""},
+		`rate(errors`:                      {"true", Unclear, "it answers 400: invalid parameter \"query\""},
 		`up[1m]`:                           {"true", Unclear, "matrix"},
 		`{__name__=~"prometheus_build.*"}`: {"size(result) == 1 && result[0] == 1.0", Good, ""},
 	} {

@@ -1,7 +1,6 @@
 package kube
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -57,15 +56,18 @@ func (c *Cluster) Exec(ctx context.Context, namespace, pod, container string, co
 	return printed.String(), 0, nil
 }
 
-// beginning keeps the first bytes that are written.
+// beginning keeps the first bytes that are written. It embeds no buffer: io.Copy
+// would go around the limit by the buffer's ReadFrom.
 type beginning struct {
-	bytes.Buffer
+	kept []byte
 	left int
 }
 
 func (b *beginning) Write(p []byte) (int, error) {
-	kept := p[:min(len(p), b.left)]
-	b.left -= len(kept)
-	b.Buffer.Write(kept) // never fails
+	first := p[:min(len(p), b.left)]
+	b.left -= len(first)
+	b.kept = append(b.kept, first...)
 	return len(p), nil
 }
+
+func (b *beginning) String() string { return string(b.kept) }
