@@ -34,6 +34,7 @@ func (h *history) converge(t *rapid.T) {
 func (h *history) heal() {
 	h.remove()
 	clear(h.unknown)
+	clear(h.gates) // as for a process that has just begun: what failed is measured again
 	h.suspended = false
 	h.rollout.ProgressDeadlineSeconds = 0
 	h.rollout.Window = api.Windows{}
