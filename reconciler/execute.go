@@ -164,6 +164,14 @@ func (e *executor) overlay(pods []kube.Pod, underway map[string]string, revision
 	}
 }
 
+// forgive forgets what failed for a revision: it is asked for anew, and what a sidecar
+// said of it before is not to speak against it now.
+func (e *executor) forgive(pods []kube.Pod, revision string) {
+	for _, pod := range pods {
+		e.jobs.forget(pod.UID, wish(plan.Action{Kind: plan.Apply, Revision: plan.Revision{ID: revision}}))
+	}
+}
+
 func encode(value any) (*string, error) {
 	text, err := json.Marshal(value)
 	if err != nil {

@@ -87,5 +87,8 @@ func (j *jobs) underway() map[string]string {
 // failed is why the last job for a key and wish failed, nil if it did not.
 func (j *jobs) failed(key, wish string) error { return j.retries.last(key + " " + wish) }
 
+// forget has the last failure for a key and wish mean nothing any more.
+func (j *jobs) forget(key, wish string) { _ = j.retries.note(key+" "+wish, nil) }
+
 // wait returns when all jobs have ended.
 func (j *jobs) wait() { j.all.Wait() }

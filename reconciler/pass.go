@@ -171,6 +171,9 @@ func (l *loop) observe(t *tracked, underway map[string]string, claims claims) ([
 	if err := claims.claim(&t.accepted.wanted, pods); err != nil {
 		return nil, err
 	}
+	if v := t.record.Verdict; v != nil && (v.Spec != t.accepted.spec || v.Revision != t.accepted.revision.ID) {
+		l.executor.forgive(pods, t.accepted.revision.ID)
+	}
 	l.executor.overlay(pods, underway, t.accepted.revision.ID, stableID(t.record))
 	return pods, nil
 }

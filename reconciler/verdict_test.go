@@ -119,6 +119,27 @@ func TestOnlyWhatASidecarSaysOfTheFileIsARefusal(t *testing.T) {
 	}
 }
 
+// What a sidecar said before Git asked anew is not held against the revision.
+func TestOldRefusalsAreForgivenWithTheVerdict(t *testing.T) {
+	s, wish, _ := rollingBack(t)
+	s.commit("c1", render.Result{Items: []render.Item{wish}})
+	revision := s.tracked["default/game"].accepted.revision.ID
+	key, job := "uid-game-1", wishOf(revision)
+	refused := func() bool { return s.jobs.failed(key, job) != nil }
+	_ = s.retries.note(key+" "+job, refusal{"no"})
+	if s.pass(t.Context(), resync); !refused() {
+		t.Fatal("forgiven though Git says the same")
+	}
+	wish.HotPatch.Spec.Rollout.MaxConcurrent = api.Count(2)
+	if s.commit("c2", render.Result{Items: []render.Item{wish}}); refused() {
+		t.Error("held against it for ever")
+	}
+}
+
+func wishOf(revision string) string {
+	return wish(plan.Action{Kind: plan.Apply, Revision: plan.Revision{ID: revision}})
+}
+
 // Whether a pod was Ready is told with the revision, and not again later.
 func TestReadinessIsToldWithTheRevision(t *testing.T) {
 	w, e, pod := &written{}, testExecutor(nil), testPod("game-0")
