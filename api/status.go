@@ -38,6 +38,8 @@ type HotPatchStatus struct {
 	Files      []DesiredFile      `json:"files,omitempty"`
 	// Stable is the last revision that reached every pod.
 	Stable *StableRevision `json:"stable,omitempty"`
+	// Progress on the rollout's steps, if it has some.
+	Progress *Progress `json:"progress,omitempty"`
 	// Pods are rows while there are at most MaxPodRows; Failures are always
 	// complete.
 	Pods     []PodRow `json:"pods,omitempty"`
@@ -68,9 +70,25 @@ type Counts struct {
 
 // StableRevision is everything needed to go back to a revision.
 type StableRevision struct {
-	Revision   string             `json:"revision"`
+	Revision string `json:"revision"`
+	// Source is a commit that asked for it.
+	Source     Source             `json:"source,omitzero"`
 	Containers []DesiredContainer `json:"containers,omitempty"`
 	Files      []DesiredFile      `json:"files,omitempty"`
+}
+
+// Progress is how far a rollout has come on its steps. Pods are only changed as
+// far as a Progress in Git allows: after a crash nothing is ahead of it.
+type Progress struct {
+	// Revision that is rolled out; that of another one means nothing.
+	Revision string `json:"revision"`
+	// Step it is at, from 1; one more than there are when all are passed.
+	Step int `json:"step"`
+	// Passed is the StepsID of the steps before. Where Git has others there, the
+	// rollout begins at the first step again.
+	Passed string `json:"passed,omitempty"`
+	// Since is when the pause it is at began, of one with a duration.
+	Since time.Time `json:"since,omitzero"`
 }
 
 // PodRow is one pod in a status. No container IDs and no times: a row changes
