@@ -91,6 +91,11 @@ type Progress struct {
 	Since time.Time `json:"since,omitzero"`
 }
 
+// Same tells whether two rollouts are equally far; nil is one without steps.
+func (p *Progress) Same(other *Progress) bool {
+	return p == other || p != nil && other != nil && *p == *other
+}
+
 // PodRow is one pod in a status. No container IDs and no times: a row changes
 // only when its meaning does.
 type PodRow struct {

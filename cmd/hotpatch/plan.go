@@ -95,12 +95,15 @@ func planOne(ctx context.Context, cluster *cluster, item render.Item, known api.
 	if err != nil {
 		return plan.Plan{}, &api.Error{File: item.File, Object: "HotPatch " + h.Key(), Field: "spec.target", Reason: err.Error()}
 	}
+	promotion, _ := h.Promotion() // what is wrong with it is told by validation
 	input := plan.Input{
 		HotPatch:  h.Metadata.Name,
 		Target:    h.Spec.Target.String(),
 		Revision:  plan.Revision{ID: api.Revision(containers, files), Containers: containers, Files: files},
 		Rollout:   h.Spec.Rollout,
 		Suspended: h.Spec.Suspend,
+		Progress:  known.Progress,
+		Promotion: promotion,
 		Pods:      pods,
 		Now:       time.Now(),
 	}

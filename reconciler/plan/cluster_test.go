@@ -67,7 +67,7 @@ func newCluster() *cluster {
 
 func (c *cluster) input() Input {
 	in := Input{HotPatch: "game", Target: "Deployment game", Revision: c.revision, Stable: c.stable, Rollout: c.rollout, Suspended: c.suspended, Now: c.now,
-		Progress: c.progress, Unrecorded: !same(c.progress, c.recorded), Promotion: c.promotion}
+		Progress: c.progress, Unrecorded: !c.progress.Same(c.recorded), Promotion: c.promotion}
 	for _, p := range c.pods {
 		in.Pods = append(in.Pods, p.Pod)
 	}
@@ -157,10 +157,6 @@ func (c *cluster) record() { c.gitDown, c.recorded = false, c.progress }
 
 // reborn has the reconciler end, and another one read what Git holds.
 func (c *cluster) reborn() { c.progress = c.recorded }
-
-func same(a, b *api.Progress) bool {
-	return a == b || a != nil && b != nil && *a == *b
-}
 
 func (c *cluster) byUID(uid string) *simPod {
 	return c.pods[slices.IndexFunc(c.pods, func(p *simPod) bool { return p.UID == uid })]

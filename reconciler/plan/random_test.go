@@ -209,7 +209,7 @@ func (h *history) plan(t *rapid.T) Plan {
 // timeAloneIsNoNews: while nothing is to be done, a later plan says the same.
 func (h *history) timeAloneIsNoNews(t *rapid.T, in Input, p Plan) {
 	shut := h.shut()
-	in.Progress, in.Unrecorded, in.Now = p.Progress, !same(p.Progress, h.recorded), in.Now.Add(seconds(t))
+	in.Progress, in.Unrecorded, in.Now = p.Progress, !p.Progress.Same(h.recorded), in.Now.Add(seconds(t))
 	if p.Reached {
 		in.Stable = &in.Revision
 	}

@@ -135,8 +135,7 @@ func (w *world) partitionAt(step int) (partition api.IntOrPercent, hold int) {
 // Until it does no other pod begins, so that a crash finds none that is further
 // than the record.
 func (w *world) ahead() bool {
-	p := w.way.progress
-	return p != nil && (w.in.Unrecorded || w.in.Progress == nil || *p != *w.in.Progress)
+	return w.way.progress != nil && (w.in.Unrecorded || !w.way.progress.Same(w.in.Progress))
 }
 
 // goesOn tells whether an action takes one more pod to the revision.

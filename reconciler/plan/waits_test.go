@@ -26,7 +26,7 @@ func silentWait(c *cluster, p Plan) string {
 		if lacking < max(1, c.rollout.MaxUnavailable.OfRoundedDown(total)) || !c.names(p.Message, (*simPod).lacking) {
 			return words
 		}
-	case p.Phase == api.PhaseProgressing && (p.Message == "" || strings.HasPrefix(p.said(), "partition")) && same(c.recorded, p.Progress) &&
+	case p.Phase == api.PhaseProgressing && (p.Message == "" || strings.HasPrefix(p.said(), "partition")) && p.Progress.Same(c.recorded) &&
 		len(p.Actions) == 0 && c.asked() < c.share() && c.couldChange():
 		return words
 	}
