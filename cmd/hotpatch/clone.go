@@ -133,11 +133,21 @@ func (c *clone) diff(ctx context.Context, ch change) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if _, err := c.git(ctx, env, "update-index", "--add", "--cacheinfo", "100644,"+strings.TrimSpace(hash)+","+name); err != nil {
+		entry := fmt.Sprintf("%s,%s,%s", c.mode(ctx, name), strings.TrimSpace(hash), name)
+		if _, err := c.git(ctx, env, "update-index", "--add", "--cacheinfo", entry); err != nil {
 			return "", err
 		}
 	}
 	return c.git(ctx, env, "diff", "--cached", "--binary", "--no-ext-diff", "--no-color", "HEAD")
+}
+
+// mode is that of a file in Git, or of a new one.
+func (c *clone) mode(ctx context.Context, name string) string {
+	listed, _ := c.git(ctx, nil, "ls-files", "-s", "--", name)
+	if mode, _, ok := strings.Cut(listed, " "); ok {
+		return mode
+	}
+	return "100644"
 }
 
 // commit makes a commit of a change, and of nothing else that a person may have

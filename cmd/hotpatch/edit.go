@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -101,12 +101,12 @@ func (e *editor) set(text string, wanted func(api.HotPatch) bool, field ...strin
 	}
 	changed, err := d.Set(text, field...)
 	if err != nil {
-		return nil, fmt.Errorf("%s: set %s to %s: %w; do it by hand", e.item.File, path.Join(field...), text, err)
+		return nil, fmt.Errorf("%s: set %s to %s: %w; do it by hand", e.item.File, strings.Join(field, "."), text, err)
 	}
 	files := map[string][]byte{e.item.File: changed}
 	after, err := e.after(files)
 	if err == nil && !wanted(after.HotPatch) {
-		err = fmt.Errorf("%s of HotPatch %s is set by a kustomization and not by %s; change it there", path.Join(field...), e.item.HotPatch.Key(), e.item.File)
+		err = fmt.Errorf("%s of HotPatch %s is set by a kustomization and not by %s; change it there", strings.Join(field, "."), e.item.HotPatch.Key(), e.item.File)
 	}
 	return files, err
 }

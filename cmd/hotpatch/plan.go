@@ -111,6 +111,10 @@ func planOne(ctx context.Context, cluster *cluster, item render.Item, known api.
 		input.Stable = &plan.Revision{ID: st.Revision, Containers: st.Containers, Files: st.Files}
 	}
 	made := plan.Make(input)
+	if !made.Progress.Same(input.Progress) {
+		input.Progress = made.Progress // which the reconciler records, and goes on
+		made = plan.Make(input)
+	}
 	warnings := slices.Concat(made.Warnings, images.ignored(ctx, containers, pods))
 	slices.Sort(warnings)
 	made.Warnings = slices.Compact(warnings) // the agents may have said the same

@@ -27,7 +27,7 @@ func promote(ctx context.Context, s Streams, args []string) error {
 	}
 	steps := e.item.HotPatch.Spec.Rollout.Steps
 	switch {
-	case at.Step > len(steps) || api.StepsID(steps[:at.Step-1]) != at.Passed:
+	case at.Step < 1 || at.Step > len(steps) || api.StepsID(steps[:at.Step-1]) != at.Passed:
 		return otherSteps(e.item.File)
 	case steps[at.Step-1].Partition.Set && !*full:
 		return waitsForPods(e.name, at.Step, len(steps))
