@@ -33,7 +33,10 @@ func promote(ctx context.Context, s Streams, args []string) error {
 		return waitsForPods(e.name, at.Step, len(steps))
 	}
 	promotion := api.Promotion{Revision: at.Revision, Step: at.Step, Full: *full}
-	promoted := func(h api.HotPatch) bool { is, err := h.Promotion(); return err == nil && is.String() == promotion.String() }
+	promoted := func(h api.HotPatch) bool {
+		is, err := h.Promotion()
+		return err == nil && is.String() == promotion.String()
+	}
 	if promoted(e.item.HotPatch) {
 		printAsItIs(s, e.name, "promoted")
 		return nil
