@@ -136,7 +136,7 @@ func tooFar(c *cluster, p Plan) string {
 
 // aheadOfGit: another pod begins before Git knows how far the rollout is.
 func aheadOfGit(c *cluster, p Plan) string {
-	if p.Progress.Same(c.recorded) {
+	if p.Progress == nil || p.Progress.Same(c.recorded) {
 		return ""
 	}
 	for _, a := range p.Actions {
