@@ -38,9 +38,6 @@ func (w *world) next() step {
 	}
 	next := w.actions()
 	next.actions = w.allowed(oneEach(append(w.mending(), next.actions...)))
-	if w.ahead() {
-		next.waits = "" // it waits for no pod
-	}
 	return next
 }
 
@@ -158,6 +155,12 @@ func (w *world) actions() step {
 	}
 	if prepare, ready := w.prepare(); !ready {
 		return step{actions: prepare}
+	}
+	if w.ahead() {
+		next = slices.DeleteFunc(next, func(p Pod) bool { return !w.given(p) })
+	}
+	if len(next) == 0 {
+		return step{waits: back.waits}
 	}
 	return w.start(next, w.in.Revision, func(p Pod) string {
 		return fmt.Sprintf("%d of %d pods should be on it, %s", len(w.chosen), len(w.pods), w.why(p))

@@ -137,9 +137,3 @@ func (w *world) partitionAt(step int) (partition api.IntOrPercent, hold int) {
 func (w *world) ahead() bool {
 	return w.way.progress != nil && (w.in.Unrecorded || !w.way.progress.Same(w.in.Progress))
 }
-
-// goesOn tells whether an action takes one more pod to the revision.
-func (w *world) goesOn(a Action) bool {
-	begins := func(p Pod) bool { return p.UID == a.UID && !w.given(p) }
-	return a.Kind == Apply && a.Revision.ID == w.in.Revision.ID && len(w.those(begins)) > 0
-}

@@ -27,7 +27,7 @@ func (w *world) mayGo(to Revision) bool { return !w.window.closed || to.ID == w.
 
 // allowed are the actions that may begin now.
 func (w *world) allowed(actions []Action) []Action {
-	return slices.DeleteFunc(actions, func(a Action) bool { return !w.mayGo(a.Revision) || w.ahead() && w.goesOn(a) })
+	return slices.DeleteFunc(actions, func(a Action) bool { return !w.mayGo(a.Revision) })
 }
 
 // shut: nothing begins now, and something would if a window were open.
