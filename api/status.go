@@ -1,6 +1,9 @@
 package api
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Phase of a HotPatch on one cluster.
 type Phase string
@@ -72,9 +75,29 @@ type Counts struct {
 type StableRevision struct {
 	Revision string `json:"revision"`
 	// Source is a commit that asked for it.
-	Source     Source             `json:"source,omitzero"`
+	Source Source `json:"source,omitzero"`
+	// Images by container, as Git named them then.
+	Images     map[string]string  `json:"images,omitempty"`
 	Containers []DesiredContainer `json:"containers,omitempty"`
 	Files      []DesiredFile      `json:"files,omitempty"`
+}
+
+// Pinned is the digest that the image of a container means, if Git named it so in
+// the revision that is recorded, or in the stable one: whoever goes back must find
+// what was there, whatever has become of the tag. "" if it means none yet.
+func (s HotPatchStatus) Pinned(c Container) string {
+	if digest := pinned(s.Images, s.Containers, c); digest != "" || s.Stable == nil {
+		return digest
+	}
+	return pinned(s.Stable.Images, s.Stable.Containers, c)
+}
+
+func pinned(images map[string]string, containers []DesiredContainer, c Container) string {
+	i := slices.IndexFunc(containers, func(known DesiredContainer) bool { return known.Name == c.Name })
+	if i < 0 || images[c.Name] != c.Image {
+		return ""
+	}
+	return containers[i].Image
 }
 
 // Progress is how far a rollout has come on its steps. Pods are only changed as

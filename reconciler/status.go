@@ -44,7 +44,7 @@ func (t *tracked) status(cluster string, now time.Time, p *plan.Plan) api.HotPat
 // reached makes the revision the stable one, and notes the commit that asked for
 // it when it came to be: later ones that ask for the same are no news.
 func reached(s api.HotPatchStatus) *api.StableRevision {
-	stable := &api.StableRevision{Revision: s.Revision, Source: s.Source, Containers: s.Containers, Files: s.Files}
+	stable := &api.StableRevision{Revision: s.Revision, Source: s.Source, Images: s.Images, Containers: s.Containers, Files: s.Files}
 	if was := s.Stable; was != nil && was.Revision == s.Revision && was.Source.Commit != "" {
 		stable.Source = was.Source
 	}

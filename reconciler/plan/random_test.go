@@ -209,7 +209,8 @@ func (h *history) plan(t *rapid.T) Plan {
 // timeAloneIsNoNews: while nothing is to be done, a later plan says the same.
 func (h *history) timeAloneIsNoNews(t *rapid.T, in Input, p Plan) {
 	shut := h.shut()
-	in.Progress, in.Unrecorded, in.Now = p.Progress, !p.Progress.Same(h.recorded), in.Now.Add(seconds(t))
+	in.Unrecorded = in.Unrecorded || !p.Progress.Same(in.Progress)
+	in.Progress, in.Now = p.Progress, in.Now.Add(seconds(t))
 	if p.Reached {
 		in.Stable = &in.Revision
 	}
