@@ -116,15 +116,30 @@ func (w *world) again(next step) (at time.Time) {
 	if !w.complete(w.counts()) {
 		at = w.window.turns
 	}
-	if next.waits == "" || w.window.closed {
-		return at
+	at = earlier(at, w.way.wait.until)
+	if next.waits != "" && !w.window.closed {
+		at = earlier(at, w.nextProven())
 	}
+	return at
+}
+
+// nextProven is when the next pod has proven itself if it stays Ready; zero if
+// none is about to.
+func (w *world) nextProven() (at time.Time) {
 	for _, p := range w.pods {
-		if proven := w.proven(p); w.proving(p) && p.Ready && (at.IsZero() || proven.Before(at)) {
-			at = proven
+		if w.proving(p) && p.Ready {
+			at = earlier(at, w.proven(p))
 		}
 	}
 	return at
+}
+
+// earlier of two times, of which the zero one means never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // busy: asked for something and not there, be it by a revision before this one.

@@ -29,6 +29,11 @@ import (
 //	rollout partition=3 maxConcurrent=25% maxUnavailable=2 minReadySeconds=30 order=oldest,node-spread
 //	window 0 22 * * 1-5 for 4h in Europe/Berlin
 //	suspend, resume
+//	steps partition=75% pause partition=2 pause=10m    or none
+//	promote v2@2               what stands in Git; also v2@full
+//	unreachable, reachable     the Git server, where progress is recorded
+//	reborn                     another reconciler, which knows what is recorded
+//	lose                       somebody deletes the record
 //	clock 2026-11-30T22:00:00+01:00
 //	wait 30s                   and nothing happens meanwhile; it began at noon
 //	revision v2 [image] [files]   a push; an image unless told otherwise
@@ -137,8 +142,14 @@ var settings = map[string]func(*cluster, []string) error{
 		c.rollout.Window.List = append(c.rollout.Window.List, w)
 		return nil
 	},
-	"suspend": func(c *cluster, _ []string) error { c.suspended = true; return nil },
-	"resume":  func(c *cluster, _ []string) error { c.suspended = false; return nil },
+	"steps":       func(c *cluster, args []string) (err error) { c.rollout.Steps, err = parseSteps(args); return err },
+	"promote":     (*cluster).promote,
+	"unreachable": func(c *cluster, _ []string) error { c.gitDown = true; return nil },
+	"reachable":   func(c *cluster, _ []string) error { c.record(); return nil },
+	"reborn":      func(c *cluster, _ []string) error { c.reborn(); return nil },
+	"lose":        func(c *cluster, _ []string) error { c.recorded = nil; return nil },
+	"suspend":     func(c *cluster, _ []string) error { c.suspended = true; return nil },
+	"resume":      func(c *cluster, _ []string) error { c.suspended = false; return nil },
 	"revision": func(c *cluster, args []string) error {
 		c.revision = parseShape(args[1:]).revision(args[0])
 		return nil
