@@ -80,6 +80,11 @@ func TestSchemaAgreesWithDecode(t *testing.T) {
 		{"a request to a port and a URL", `"40%"`, "0, analysis: [{name: smoke, when: [pod], http: {port: 80, url: 'http://x/'}}]", false},
 		{"an interval without a unit", `"40%"`, "0, analysis: [{name: smoke, when: [after], interval: '5', http: {url: 'http://x/'}}]", false},
 		{"a Secret", `"40%"`, "0, analysis: [{name: smoke, when: [after], success: 'true', kubernetes: {apiVersion: v1, kind: Secret, name: x}}]", false},
+		{"steps", `"40%"`, "0, steps: [{partition: 75%}, {pause: {}}, {partition: 3}, {pause: {duration: 1h30m}}]", true},
+		{"a step of two kinds", `"40%"`, "0, steps: [{partition: 3, pause: {}}]", false},
+		{"a step of no kind", `"40%"`, "0, steps: [{}]", false},
+		{"a step of another kind", `"40%"`, "0, steps: [{setWeight: 20}]", false},
+		{"a pause without a unit", `"40%"`, "0, steps: [{pause: {duration: '10'}}]", false},
 		{"a window", `"40%"`, "0, window: {schedule: '0 22 * * 1-5', duration: 4h, timeZone: Europe/Berlin}", true},
 		{"two windows", `"40%"`, "0, window: [{schedule: '@daily', duration: 4h}, {schedule: '@weekly', duration: 1h30m}]", true},
 		{"a window without an end", `"40%"`, "0, window: {schedule: '@daily'}", false},
@@ -117,6 +122,9 @@ func TestSchemaAgreesWithDecode(t *testing.T) {
 	}
 }
 
+// durationPattern is what people write: 4h, 1h30m.
+const durationPattern = `^([0-9]+(\.[0-9]+)?(h|m|s))+$`
+
 // generate makes the schema of a HotPatch as a person writes one.
 func generate(t *testing.T) []byte {
 	t.Helper()
@@ -126,7 +134,7 @@ func generate(t *testing.T) []byte {
 	}
 	window := r.Reflect(Window{})
 	window.Version = ""
-	at(window, "duration").Pattern = `^([0-9]+(\.[0-9]+)?(h|m|s))+$`
+	at(window, "duration").Pattern = durationPattern
 	r.Mapper = func(t reflect.Type) *jsonschema.Schema { return mapped(t, window) }
 	s := r.Reflect(HotPatch{})
 	s.ID = "https://hotpatch.dev/schema/v1alpha1/hotpatch.json"
@@ -183,6 +191,8 @@ func tellRules(s *jsonschema.Schema) {
 		order.Items.Enum = append(order.Items.Enum, key)
 	}
 	tellAnalysis(at(s, "spec.rollout.analysis"))
+	at(s, "spec.rollout.steps").OneOf = given([]string{"partition"}, []string{"pause"})
+	at(s, "spec.rollout.steps.pause.duration").Pattern = durationPattern
 	at(s, "spec.files").OneOf = given([]string{"from"}, []string{"url", "sha256"})
 }
 

@@ -188,16 +188,20 @@ func notListed(err error) error {
 
 func (l *loop) plan(t *tracked, pods []kube.Pod) *plan.Plan {
 	defer l.metrics.stage("plan")()
+	promotion, _ := t.accepted.HotPatch.Promotion() // one that is wrong was not accepted
 	input := plan.Input{
-		HotPatch:  t.accepted.HotPatch.Metadata.Name,
-		Target:    t.accepted.HotPatch.Spec.Target.String(),
-		Revision:  t.accepted.revision,
-		Rollout:   t.accepted.HotPatch.Spec.Rollout,
-		Suspended: t.suspended(),
-		Spec:      t.accepted.spec,
-		Verdict:   t.record.Verdict,
-		Gates:     l.analyses.judged(t.key),
-		Now:       time.Now(),
+		HotPatch:   t.accepted.HotPatch.Metadata.Name,
+		Target:     t.accepted.HotPatch.Spec.Target.String(),
+		Revision:   t.accepted.revision,
+		Rollout:    t.accepted.HotPatch.Spec.Rollout,
+		Suspended:  t.suspended(),
+		Progress:   t.record.Progress,
+		Unrecorded: !l.recorder.holds(t.key, t.record.Progress),
+		Promotion:  promotion,
+		Spec:       t.accepted.spec,
+		Verdict:    t.record.Verdict,
+		Gates:      l.analyses.judged(t.key),
+		Now:        time.Now(),
 	}
 	if s := t.record.Stable; s != nil {
 		input.Stable = &plan.Revision{ID: s.Revision, Containers: s.Containers, Files: s.Files}

@@ -21,13 +21,13 @@ func (t *tracked) status(cluster string, now time.Time, p *plan.Plan) api.HotPat
 	if p != nil {
 		t.accepted.describe(&s)
 		s.Phase, s.Message, s.Counts = p.Phase, p.Message, p.Counts
-		s.Pods, s.Failures, s.Warnings = p.Rows, p.Failures, p.Warnings
+		s.Pods, s.Failures, s.Warnings, s.Progress = p.Rows, p.Failures, p.Warnings, p.Progress
 		if len(s.Pods) > api.MaxPodRows {
 			s.Pods = nil
 		}
 		s.Verdict = p.Verdict
 		if p.Reached {
-			s.Stable = &api.StableRevision{Revision: s.Revision, Containers: s.Containers, Files: s.Files}
+			s.Stable = reached(s)
 		}
 	}
 	if problem := t.trouble(); problem != nil {
@@ -40,6 +40,16 @@ func (t *tracked) status(cluster string, now time.Time, p *plan.Plan) api.HotPat
 		s.Since = now.UTC().Truncate(time.Second)
 	}
 	return s
+}
+
+// reached makes the revision the stable one, and notes the commit that asked for
+// it when it came to be: later ones that ask for the same are no news.
+func reached(s api.HotPatchStatus) *api.StableRevision {
+	stable := &api.StableRevision{Revision: s.Revision, Source: s.Source, Images: s.Images, Containers: s.Containers, Files: s.Files}
+	if was := s.Stable; was != nil && was.Revision == s.Revision && was.Source.Commit != "" {
+		stable.Source = was.Source
+	}
+	return stable
 }
 
 // describe says what is in force.

@@ -95,6 +95,7 @@ func planOne(ctx context.Context, cluster *cluster, item render.Item, known api.
 	if err != nil {
 		return plan.Plan{}, &api.Error{File: item.File, Object: "HotPatch " + h.Key(), Field: "spec.target", Reason: err.Error()}
 	}
+	promotion, _ := h.Promotion() // what is wrong with it is told by validation
 	input := plan.Input{
 		HotPatch:  h.Metadata.Name,
 		Target:    h.Spec.Target.String(),
@@ -103,6 +104,8 @@ func planOne(ctx context.Context, cluster *cluster, item render.Item, known api.
 		Suspended: h.Spec.Suspend,
 		Spec:      h.Spec.Digest(),
 		Verdict:   known.Verdict,
+		Progress:  known.Progress,
+		Promotion: promotion,
 		Pods:      pods,
 		Now:       time.Now(),
 	}
@@ -110,6 +113,10 @@ func planOne(ctx context.Context, cluster *cluster, item render.Item, known api.
 		input.Stable = &plan.Revision{ID: st.Revision, Containers: st.Containers, Files: st.Files}
 	}
 	made := plan.Make(input)
+	if !made.Progress.Same(input.Progress) {
+		input.Progress = made.Progress // which the reconciler records, and goes on
+		made = plan.Make(input)
+	}
 	warnings := slices.Concat(made.Warnings, images.ignored(ctx, containers, pods))
 	slices.Sort(warnings)
 	made.Warnings = slices.Compact(warnings) // the agents may have said the same

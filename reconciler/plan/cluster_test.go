@@ -18,15 +18,21 @@ type cluster struct {
 	// suspended in Git
 	suspended bool
 	// spec is what else Git says, verdict what is recorded of it.
-	spec    string
-	verdict *api.Verdict
-	gates   map[string]Judged // what came of them
-	passed  map[string]string // between batches: by analysis, for which pods
-	pods    []*simPod
-	unknown map[string]bool // images that no registry has
-	pulled  map[string]bool // "node image"
-	started int             // containers, so far
-	now     time.Time
+	spec      string
+	verdict   *api.Verdict
+	gates     map[string]Judged // what came of them
+	passed    map[string]string // between batches: by analysis, for which pods
+	promotion api.Promotion
+	// progress as the last plan had it, and as Git holds it: the same, while the
+	// Git server is up.
+	progress, recorded *api.Progress
+	gitDown            bool
+	stands             *api.Progress // that of the plan that is judged
+	pods               []*simPod
+	unknown            map[string]bool // images that no registry has
+	pulled             map[string]bool // "node image"
+	started            int             // containers, so far
+	now                time.Time
 }
 
 // simPod is a pod with what is true of it, in plain fields that no plan reads.
@@ -65,7 +71,8 @@ func newCluster() *cluster {
 }
 
 func (c *cluster) input() Input {
-	in := Input{HotPatch: "game", Target: "Deployment game", Revision: c.revision, Stable: c.stable, Rollout: c.rollout, Suspended: c.suspended, Spec: c.spec, Verdict: c.verdict, Gates: c.gates, Now: c.now}
+	in := Input{HotPatch: "game", Target: "Deployment game", Revision: c.revision, Stable: c.stable, Rollout: c.rollout, Suspended: c.suspended, Now: c.now,
+		Progress: c.progress, Unrecorded: !c.progress.Same(c.recorded), Promotion: c.promotion, Spec: c.spec, Verdict: c.verdict, Gates: c.gates}
 	for _, p := range c.pods {
 		in.Pods = append(in.Pods, p.Pod)
 	}
@@ -153,7 +160,16 @@ func (c *cluster) act(plan Plan) {
 		reached := c.revision
 		c.stable = &reached
 	}
+	if c.progress = plan.Progress; !c.gitDown {
+		c.record()
+	}
 }
+
+// record has the Git server take what it was told.
+func (c *cluster) record() { c.gitDown, c.recorded = false, c.progress }
+
+// reborn has the reconciler end, and another one read what Git holds.
+func (c *cluster) reborn() { c.progress = c.recorded }
 
 func (c *cluster) byUID(uid string) *simPod {
 	return c.pods[slices.IndexFunc(c.pods, func(p *simPod) bool { return p.UID == uid })]

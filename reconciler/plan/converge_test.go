@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"strings"
+
 	"pgregory.net/rapid"
 
 	"hotpatch.dev/hotpatch/api"
@@ -10,7 +12,7 @@ import (
 // should be after few steps, for good.
 func (h *history) converge(t *rapid.T) {
 	h.heal()
-	steps := 10 + 8*len(h.pods)
+	steps := 10 + 8*len(h.pods) + 6*len(h.rollout.Steps)
 	for i := 0; ; i++ {
 		p, before := h.plan(t), dump(h.input())
 		h.act(p)
@@ -18,6 +20,10 @@ func (h *history) converge(t *rapid.T) {
 		h.workAll()
 		if dump(h.input()) == before && !p.Again.IsZero() {
 			h.now = p.Again
+			continue
+		}
+		if dump(h.input()) == before && strings.Contains(p.Message, "until somebody runs hotpatch promote game") {
+			h.promotion = api.Promotion{Revision: p.Progress.Revision, Step: p.Progress.Step}
 			continue
 		}
 		if dump(h.input()) == before {
@@ -37,6 +43,7 @@ func (h *history) heal() {
 	clear(h.gates) // as for a process that has just begun: what failed is measured again
 	h.suspended = false
 	h.rollout.ProgressDeadlineSeconds = 0
+	h.record()
 	h.rollout.Window = api.Windows{}
 	for _, p := range h.pods {
 		p.refuse = ""

@@ -12,19 +12,21 @@ func Make(in Input) Plan {
 	in.Verdict = in.standing()
 	w := newWorld(in)
 	if len(w.pods) == 0 {
-		return Plan{Phase: api.PhasePending, Message: w.empty(), Verdict: in.Verdict}
+		return Plan{Phase: api.PhasePending, Message: w.empty(), Progress: in.Progress, Verdict: in.Verdict}
 	}
 	next := w.next()
 	if in.Verdict = w.judge(next); in.Verdict != nil {
 		w = newWorld(in) // in which other pods are held
 		next = w.next()
 	}
-	p := Plan{Counts: w.counts(), Actions: next.actions, Verdict: in.Verdict, Gates: w.gates(next)}
+	p := Plan{Counts: w.counts(), Actions: next.actions, Progress: w.way.progress, Verdict: in.Verdict, Gates: w.gates(next)}
 	p.Rows, p.Failures = w.rows()
 	p.Warnings = w.warnings()
 	p.Phase, p.Message, p.Hold = w.phase(next)
 	p.Again = w.again(next)
-	p.Reached = w.finished(p.Counts) && len(p.Failures) == 0
+	if p.Reached = w.finished(p.Counts) && len(p.Failures) == 0; p.Reached {
+		p.Progress = nil
+	}
 	return p
 }
 
@@ -65,6 +67,7 @@ type world struct {
 	pods         []Pod // counted, in the order in which they change
 	chosen, held []Pod
 	window       window
+	way          way
 }
 
 func newWorld(in Input) *world {
@@ -76,6 +79,7 @@ func newWorld(in Input) *world {
 		}
 	}
 	w.pods = inOrder(w.pods, in.Rollout.Order)
+	w.walk()
 	want := len(w.pods) - w.hold()
 	for _, p := range w.alreadyFirst() {
 		if len(w.chosen) < want {
@@ -100,16 +104,28 @@ func stableOf(in Input) Revision {
 	return Revision{ID: api.Revision(own, nil), Containers: own}
 }
 
-// hold is how many pods the partition keeps on the stable revision. Where that
-// is the revision itself, there is nothing to hold back.
+// hold is how many pods stay on the stable revision. Where that is the revision
+// itself, there is nothing to hold back. A step keeps others from going, but takes
+// none back that went.
 func (w *world) hold() int {
-	total, partition := len(w.pods), w.in.Rollout.Partition
 	switch {
-	case w.stable.ID == w.in.Revision.ID:
+	case w.proved():
 		return 0
 	case w.rollingBack():
-		return total
+		return len(w.pods)
 	}
+	hold := w.holds(w.in.Rollout.Partition)
+	if w.underway() {
+		_, onTheWay := w.partitionAt(w.way.progress.Step)
+		notGiven := len(w.pods) - len(w.those(w.given))
+		hold = max(hold, min(onTheWay, notGiven))
+	}
+	return hold
+}
+
+// holds is how many pods a partition keeps back.
+func (w *world) holds(partition api.IntOrPercent) int {
+	total := len(w.pods)
 	hold := partition.Of(total)
 	if partition.Percent && partition.Value < 100 {
 		hold = min(hold, total-1)
@@ -148,6 +164,12 @@ func (w *world) actions() step {
 	}
 	if prepare, ready := w.prepare(); !ready {
 		return step{actions: prepare}
+	}
+	if w.ahead() {
+		next = slices.DeleteFunc(next, func(p Pod) bool { return !w.given(p) })
+	}
+	if len(next) == 0 {
+		return step{waits: back.waits}
 	}
 	gates, waits := w.gatesNext()
 	if waits != "" {

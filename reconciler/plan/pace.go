@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"hotpatch.dev/hotpatch/api"
@@ -86,14 +87,22 @@ func (w *world) inDoubt(p Pod) bool {
 
 // changed is what a pod must have done to give its place to another, in words.
 func (w *world) changed() string {
-	words := "changed"
+	if proof := w.proof(); proof != "" {
+		return "changed and " + proof
+	}
+	return "changed"
+}
+
+// proof is what is asked of a pod after it has changed, in words.
+func (w *world) proof() string {
+	var words []string
 	if r := w.in.Rollout; r.MinReadySeconds > 0 {
-		words += fmt.Sprintf(" and been Ready for %s", r.MinReady())
+		words = append(words, fmt.Sprintf("been Ready for %s", r.MinReady()))
 	}
 	if analyses := w.analysesOf(api.MomentPod); analyses != "" && !w.proved() {
-		words += " and passed analysis " + analyses
+		words = append(words, "passed analysis "+analyses)
 	}
-	return words
+	return strings.Join(words, " and ")
 }
 
 // those are the pods of which something is true.
@@ -136,13 +145,24 @@ func (w *world) again(next step) (at time.Time) {
 	if !w.complete(w.counts()) {
 		at = w.window.turns
 	}
-	waits := next.waits != "" && !w.window.closed
+	at = earlier(at, w.way.wait.until)
+	if next.waits != "" && !w.window.closed {
+		at = earlier(at, w.nextProven())
+	}
 	for _, p := range w.pods {
-		if waits && w.proving(p) && p.Ready {
-			at = earlier(at, w.proven(p))
-		}
 		if w.late(p) && w.overdue(p) == "" {
 			at = earlier(at, w.deadline(p))
+		}
+	}
+	return at
+}
+
+// nextProven is when the next pod has proven itself if it stays Ready; zero if
+// none is about to.
+func (w *world) nextProven() (at time.Time) {
+	for _, p := range w.pods {
+		if w.proving(p) && p.Ready {
+			at = earlier(at, w.proven(p))
 		}
 	}
 	return at

@@ -44,9 +44,14 @@ func TestAnyHistory(t *testing.T) {
 			"Git lets it go on":     func(*rapid.T) { h.suspended = false },
 			"gates are judged":      h.judgeSome,
 			"gates are passed":      func(*rapid.T) { h.judge(Judged{State: GateSuccessful}, func(Gate) bool { return true }) },
+			"somebody promotes":     h.letGo,
+			"steps are edited":      h.editSteps,
+			"Git is unreachable":    func(*rapid.T) { h.gitDown = true },
+			"Git is back":           func(*rapid.T) { h.record() },
+			"another reconciler":    func(*rapid.T) { h.reborn() },
 			"a push":                h.push,
 			"Git says it otherwise": func(t *rapid.T) { h.spec = rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "spec") },
-			"the record is lost":    func(*rapid.T) { h.verdict = nil },
+			"the record is lost":    func(*rapid.T) { h.verdict, h.recorded = nil, nil },
 		})
 		h.converge(t)
 	})
@@ -194,6 +199,7 @@ func anyRollout(t *rapid.T) api.Rollout {
 
 		Order:           rapid.SampledFrom(anyOrder).Draw(t, "order"),
 		Window:          rapid.SampledFrom([]api.Windows{{}, {}, {}, everyOtherMinute, byNight}).Draw(t, "window"),
+		Steps:           anySteps(t),
 		MinReadySeconds: rapid.SampledFrom([]int{0, 0, 10, 30}).Draw(t, "minReadySeconds"),
 
 		Analysis:                rapid.SampledFrom(anyAnalysis).Draw(t, "analysis"),
@@ -222,6 +228,7 @@ func (h *history) plan(t *rapid.T) Plan {
 	}
 	h.keep(p.Gates)
 	h.verdict = p.Verdict // in memory at once, whatever comes of the record
+	h.stands = p.Progress
 	for _, rule := range rules {
 		if wrong := rule.broken(h.cluster, p); wrong != "" {
 			t.Fatalf("rule %q is broken: %s\n%s%s%s", rule.name, wrong, h.told(p), h.show(), h.truth())
@@ -233,7 +240,11 @@ func (h *history) plan(t *rapid.T) Plan {
 // timeAloneIsNoNews: while nothing is to be done, a later plan says the same.
 func (h *history) timeAloneIsNoNews(t *rapid.T, in Input, p Plan) {
 	shut := h.shut()
-	in.Now, in.Verdict = in.Now.Add(seconds(t)), p.Verdict
+	in.Unrecorded = in.Unrecorded || !p.Progress.Same(in.Progress)
+	in.Progress, in.Verdict, in.Now = p.Progress, p.Verdict, in.Now.Add(seconds(t))
+	if p.Reached {
+		in.Stable = &in.Revision
+	}
 	later := Make(in)
 	if len(p.Gates) != len(later.Gates) {
 		return // there is something to measure now
@@ -244,8 +255,11 @@ func (h *history) timeAloneIsNoNews(t *rapid.T, in Input, p Plan) {
 	if shut != (&cluster{now: in.Now, rollout: h.rollout}).shut() || len(p.Actions)+len(later.Actions) > 0 {
 		return
 	}
-	if !p.Again.IsZero() && in.Now.After(p.Again) && later.Again.IsZero() && strings.HasPrefix(later.Message, "minReady") {
+	if !p.Again.IsZero() && in.Now.After(p.Again) && later.Again.IsZero() && strings.HasPrefix(later.said(), "minReady") {
 		t.Fatalf("nobody looks again:\n%s%s", h.told(later), h.show())
+	}
+	if p.Progress != nil && p.goneBy(in.Now) {
+		return // a step's time was over, as it said it would be
 	}
 	later.Again, later.Actions = p.Again, p.Actions // none, be it that some were not allowed
 	if dumpPlan(p) != dumpPlan(later) {

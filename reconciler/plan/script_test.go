@@ -34,11 +34,16 @@ import (
 //	spec words                 what else Git says, be it the same revision
 //	window 0 22 * * 1-5 for 4h in Europe/Berlin
 //	suspend, resume
+//	steps partition=75% pause partition=2 pause=10m    or none
+//	promote v2@2               what stands in Git; also v2@full
+//	unreachable, reachable     the Git server, where progress is recorded
+//	reborn                     another reconciler, which knows what is recorded
+//	lose                       somebody deletes the record
 //	clock 2026-11-30T22:00:00+01:00
 //	wait 30s                   and nothing happens meanwhile; it began at noon
 //	revision v2 [image] [files]   a push; an image unless told otherwise
 //	stable v1 [image] [files]     every pod has reached it
-//	lose                       the record, as it was not pushed
+//	die                        the process, before the verdict was pushed
 //	plan                       print the plan
 //	act                        do it; agents have not seen it yet
 //	work [POD…]                their agents, or all, do what is asked
@@ -151,7 +156,7 @@ var settings = map[string]func(*cluster, []string) error{
 		})
 		return nil
 	},
-	"lose": func(c *cluster, _ []string) error { c.verdict = nil; return nil },
+	"die": func(c *cluster, _ []string) error { c.verdict = nil; return nil },
 	"wait": func(c *cluster, args []string) error {
 		d, err := time.ParseDuration(args[0])
 		c.now = c.now.Add(d)
@@ -166,8 +171,14 @@ var settings = map[string]func(*cluster, []string) error{
 		c.rollout.Window.List = append(c.rollout.Window.List, w)
 		return nil
 	},
-	"suspend": func(c *cluster, _ []string) error { c.suspended = true; return nil },
-	"resume":  func(c *cluster, _ []string) error { c.suspended = false; return nil },
+	"steps":       func(c *cluster, args []string) (err error) { c.rollout.Steps, err = parseSteps(args); return err },
+	"promote":     (*cluster).promote,
+	"unreachable": func(c *cluster, _ []string) error { c.gitDown = true; return nil },
+	"reachable":   func(c *cluster, _ []string) error { c.record(); return nil },
+	"reborn":      func(c *cluster, _ []string) error { c.reborn(); return nil },
+	"lose":        func(c *cluster, _ []string) error { c.recorded = nil; return nil },
+	"suspend":     func(c *cluster, _ []string) error { c.suspended = true; return nil },
+	"resume":      func(c *cluster, _ []string) error { c.suspended = false; return nil },
 	"revision": func(c *cluster, args []string) error {
 		c.revision = parseShape(args[1:]).revision(args[0])
 		return nil
