@@ -49,10 +49,11 @@ func TestCommandsMakeTheCommits(t *testing.T) {
 	s := open(t)
 	s.hotpatch("suspend", "game-server", "--push")
 	s.edit(stage.Images, "newTag: v1", "newTag: v2")
-	s.push("Release v2, while all is held")
+	s.edit(stage.Policy, "partition: 0 ", "partition: 3 ")
+	s.push("Release v2 to five, while all is held")
 	s.settled("game-server", api.PhasePaused, 0, 8)
 	s.hotpatch("resume", "game-server", "--push")
-	s.settled("game-server", api.PhaseComplete, 8, 8)
+	s.settled("game-server", api.PhasePaused, 5, 8)
 
 	_, err := stage.Run(s.ctx, s.repo.Dir, s.program(), "rollback", "game-server", "--push")
 	if err == nil || !strings.Contains(err.Error(), "git revert") {
