@@ -42,6 +42,11 @@ type HotPatchStatus struct {
 	// complete.
 	Pods     []PodRow `json:"pods,omitempty"`
 	Failures []PodRow `json:"failures,omitempty"`
+	// Deferred are pods that the rollout passed over because they are, or were,
+	// protected, by name: deadlines count from here.
+	Deferred []DeferredPod `json:"deferred,omitempty"`
+	// SuspendedBy are the Suspensions, by name, that hold this HotPatch.
+	SuspendedBy []string `json:"suspendedBy,omitempty"`
 	// Warnings are things that work, but not as one might expect.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -71,6 +76,13 @@ type StableRevision struct {
 	Revision   string             `json:"revision"`
 	Containers []DesiredContainer `json:"containers,omitempty"`
 	Files      []DesiredFile      `json:"files,omitempty"`
+}
+
+// DeferredPod is one that the rollout wants and may not have.
+type DeferredPod struct {
+	Name string `json:"name"`
+	// Since is when the rollout of this revision first wanted it, to the second.
+	Since time.Time `json:"since"`
 }
 
 // PodRow is one pod in a status. No container IDs and no times: a row changes

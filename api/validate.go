@@ -33,6 +33,7 @@ func (h HotPatch) Validate(file string) error {
 	v.containers(h.Spec.Containers)
 	v.files(h.Spec.Files)
 	v.rollout(h.Spec.Rollout)
+	v.dependsOn(h)
 	v.check(len(h.Spec.Containers)+len(h.Spec.Files) > 0, "spec", "asks for nothing: give containers or files")
 	return errors.Join(v.errs...)
 }
@@ -139,6 +140,7 @@ func (v *validation) rollout(r Rollout) {
 	v.share("maxUnavailable", r.MaxUnavailable)
 	v.order(r.Order)
 	v.windows(r.Window)
+	v.protect(r.Protect)
 	v.check(0 <= r.MinReadySeconds && r.MinReadySeconds <= maxMinReady, "spec.rollout.minReadySeconds", "want 0 to %d, got %d", maxMinReady, r.MinReadySeconds)
 	v.check(r.MaxConcurrent.moves(), "spec.rollout.maxConcurrent", "with 0 nothing would ever change; to hold pods back use partition")
 	v.check(r.MaxUnavailable.moves(), "spec.rollout.maxUnavailable", "with 0 nothing would ever change; to hold pods back use partition")

@@ -15,13 +15,22 @@ type cluster struct {
 	revision Revision
 	stable   *Revision
 	rollout  api.Rollout
-	// suspended in Git
-	suspended bool
-	pods      []*simPod
-	unknown   map[string]bool // images that no registry has
-	pulled    map[string]bool // "node image"
-	started   int             // containers, so far
-	now       time.Time
+	// suspended in Git, by what if not by the HotPatch itself
+	suspended   bool
+	suspendedBy string
+	// waitsFor are other HotPatches.
+	waitsFor []string
+	// judges: there are admission controls, that say policy of new images, or
+	// nothing against them; admitted and refusal are what is known of it.
+	judges                    bool
+	policy, admitted, refusal string
+	// deferred as the last plan that was done had them.
+	deferred []api.DeferredPod
+	pods     []*simPod
+	unknown  map[string]bool // images that no registry has
+	pulled   map[string]bool // "node image"
+	started  int             // containers, so far
+	now      time.Time
 }
 
 // simPod is a pod with what is true of it, in plain fields that no plan reads.
@@ -33,6 +42,8 @@ type simPod struct {
 	// fail is what goes wrong whenever the agent swaps, refuse what the
 	// sidecar answers; "" for nothing.
 	fail, refuse string
+	// born is the version that its own image is, if that is known.
+	born string
 	// moved is when it was last brought somewhere.
 	moved time.Time
 }
@@ -60,7 +71,14 @@ func newCluster() *cluster {
 }
 
 func (c *cluster) input() Input {
-	in := Input{HotPatch: "game", Target: "Deployment game", Revision: c.revision, Stable: c.stable, Rollout: c.rollout, Suspended: c.suspended, Now: c.now}
+	in := Input{HotPatch: "game", Target: "Deployment game", Revision: c.revision, Stable: c.stable, Rollout: c.rollout,
+		Suspended: c.suspended, SuspendedBy: c.suspendedBy, WaitsFor: c.waitsFor, Deferred: map[string]time.Time{}, Now: c.now}
+	if c.judges && c.admitted != c.revision.ID {
+		in.Unjudged, in.Refusal = true, c.refusal
+	}
+	for _, d := range c.deferred {
+		in.Deferred[d.Name] = d.Since
+	}
 	for _, p := range c.pods {
 		in.Pods = append(in.Pods, p.Pod)
 	}
@@ -89,12 +107,19 @@ func (c *cluster) setReady(p *simPod, ready bool) {
 	}
 }
 
+// bear has a pod be one that was started on the image of a version.
+func (p *simPod) bear(version string) {
+	p.born, p.at, p.OwnImages = version, version, map[string]string{"main": "game:" + version}
+}
+
 // restart gives a pod's container a new root, that of its own image.
 func (c *cluster) restart(p *simPod) {
 	c.started++
 	p.ContainerIDs = map[string]string{"main": fmt.Sprintf("containerd://%d", c.started)}
 	if len(p.Observed.Containers) > 0 {
 		p.at = ""
+	} else if p.born != "" {
+		p.at = p.born
 	}
 }
 
@@ -103,6 +128,9 @@ func (c *cluster) crash(p *simPod) {
 	c.restart(p)
 	c.setReady(p, false)
 	p.ContainerIDs = map[string]string{}
+	if !p.Touched && p.born != "" {
+		p.at = ""
+	}
 }
 
 // overwrite has somebody put another file in place by hand.
@@ -127,6 +155,12 @@ func (c *cluster) alive() []*simPod {
 func (c *cluster) act(plan Plan) {
 	for _, a := range plan.Actions {
 		p := c.byUID(a.UID)
+		if a.Kind == Admit {
+			if c.refusal = c.policy; c.policy == "" {
+				c.admitted = a.Revision.ID
+			}
+			continue
+		}
 		if a.Kind == Prepare {
 			p.Prepare = api.Prepare{Revision: a.Revision.ID, Containers: a.Revision.Containers}
 			continue
@@ -136,6 +170,7 @@ func (c *cluster) act(plan Plan) {
 			p.Desired = api.Desired{HotPatch: "game", Revision: a.Revision.ID, Containers: a.Revision.Containers, Files: a.Revision.Files}
 		}
 	}
+	c.deferred = plan.Deferred
 	if plan.Reached {
 		reached := c.revision
 		c.stable = &reached
@@ -178,7 +213,7 @@ func (c *cluster) work(p *simPod) {
 		return
 	}
 	before := p.Observed.Containers
-	p.Observed.Revision, p.Observed.Containers = p.Desired.Revision, nil
+	p.Observed.Revision, p.Observed.Containers, p.Touched = p.Desired.Revision, nil, true
 	for _, want := range p.Desired.Containers {
 		p.Observed.Containers = append(p.Observed.Containers, c.since(before, c.swap(p, want)))
 	}

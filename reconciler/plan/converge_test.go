@@ -35,8 +35,10 @@ func (h *history) heal() {
 	clear(h.unknown)
 	h.suspended = false
 	h.rollout.Window = api.Windows{}
+	h.waitsFor, h.policy = nil, ""
 	for _, p := range h.pods {
 		p.refuse = ""
+		h.play(p, false)
 		h.place(p, "n1")
 		if len(p.ContainerIDs) == 0 {
 			h.restart(p)

@@ -16,7 +16,8 @@ func Make(in Input) Plan {
 	p := Plan{Counts: w.counts()}
 	next := w.next()
 	p.Actions = next.actions
-	p.Rows, p.Failures = w.rows()
+	p.Rows, p.Failures = w.rows(next.passed)
+	p.Deferred = w.deferred(next.passed)
 	p.Warnings = w.warnings()
 	p.Phase, p.Message, p.Hold = w.phase(next)
 	p.Again = w.again(next)
@@ -24,10 +25,12 @@ func Make(in Input) Plan {
 	return p
 }
 
-// step is what to do now, or why what should start cannot.
+// step is what to do now, or why what should start cannot. Passed are pods that
+// are passed over because they are protected.
 type step struct {
 	actions []Action
 	waits   string
+	passed  []Pod
 }
 
 func (w *world) next() step {
@@ -135,10 +138,23 @@ func (w *world) actions() step {
 		}
 	}
 	if len(next) == 0 {
-		return step{waits: back.waits}
+		return back
+	}
+	on := w.begin(next)
+	on.passed = append(on.passed, back.passed...)
+	return on
+}
+
+// begin has pods go on to the revision, once all is there that takes.
+func (w *world) begin(next []Pod) step {
+	if admit := w.admit(next); len(admit) > 0 {
+		return step{actions: admit}
 	}
 	if prepare, ready := w.prepare(); !ready {
 		return step{actions: prepare}
+	}
+	if w.behindOthers() {
+		return step{}
 	}
 	return w.start(next, w.in.Revision, func(p Pod) string {
 		return fmt.Sprintf("%d of %d pods should be on it, %s", len(w.chosen), len(w.pods), w.why(p))
@@ -207,5 +223,6 @@ func (w *world) strayed(p Pod) bool {
 
 // onItsWay: told to go back, but its agent did not begin yet.
 func (w *world) onItsWay(p Pod) bool {
-	return p.Desired.Revision == w.stable.ID && p.Observed.Revision == w.in.Revision.ID && !p.on(w.stable)
+	began := p.Observed.Revision != w.in.Revision.ID && !p.born(w.in.Revision)
+	return p.Desired.Revision == w.stable.ID && !began && !p.on(w.stable)
 }

@@ -11,7 +11,9 @@ import (
 func (w *world) start(pods []Pod, to Revision, reason func(Pod) string) step {
 	pace, next := w.pace(), step{}
 	for _, p := range pods {
-		if held := pace.take(w, p); held == "" {
+		if w.passes(p, to) {
+			next.passed = append(next.passed, p)
+		} else if held := pace.take(w, p); held == "" {
 			next.actions = append(next.actions, Action{Kind: Apply, Pod: p.Name, UID: p.UID, Revision: to, Reason: reason(p)})
 		} else if next.waits == "" {
 			next.waits = held
@@ -116,15 +118,24 @@ func (w *world) again(next step) (at time.Time) {
 	if !w.complete(w.counts()) {
 		at = w.window.turns
 	}
+	at = sooner(at, w.unprotected(next.passed))
 	if next.waits == "" || w.window.closed {
 		return at
 	}
 	for _, p := range w.pods {
-		if proven := w.proven(p); w.proving(p) && p.Ready && (at.IsZero() || proven.Before(at)) {
-			at = proven
+		if w.proving(p) && p.Ready {
+			at = sooner(at, w.proven(p))
 		}
 	}
 	return at
+}
+
+// sooner of two times, of which the zero one means never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // busy: asked for something and not there, be it by a revision before this one.

@@ -30,11 +30,6 @@ func (w *world) prepare() (ask []Action, ready bool) {
 	return ask, ready
 }
 
-// patched are the containers that get another image.
-func (w *world) patched() []api.DesiredContainer {
-	return slices.DeleteFunc(slices.Clone(w.in.Revision.Containers), func(c api.DesiredContainer) bool { return c.Image == "" })
-}
-
 // nodes with pods of the target, in the order of their first pod.
 func (w *world) nodes() []string {
 	var nodes []string

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,7 +29,12 @@ import (
 //	unknown, known IMAGE…      what the registry has
 //	rollout partition=3 maxConcurrent=25% maxUnavailable=2 minReadySeconds=30 order=oldest,node-spread
 //	window 0 22 * * 1-5 for 4h in Europe/Berlin
-//	suspend, resume
+//	suspend [by WHAT], resume
+//	protect label NAME[=VALUE,…] [30m]    or annotation; with a deadline
+//	label, annotate POD NAME=VALUE   without = it is taken off
+//	born POD v2                it was started on the image of that version
+//	waits [for NAME…]          other HotPatches that are not Complete
+//	policy [WORDS]             admission controls judge images, and refuse them
 //	clock 2026-11-30T22:00:00+01:00
 //	wait 30s                   and nothing happens meanwhile; it began at noon
 //	revision v2 [image] [files]   a push; an image unless told otherwise
@@ -137,8 +143,26 @@ var settings = map[string]func(*cluster, []string) error{
 		c.rollout.Window.List = append(c.rollout.Window.List, w)
 		return nil
 	},
-	"suspend": func(c *cluster, _ []string) error { c.suspended = true; return nil },
-	"resume":  func(c *cluster, _ []string) error { c.suspended = false; return nil },
+	"suspend": func(c *cluster, args []string) error {
+		c.suspended, c.suspendedBy = true, strings.Join(args[min(1, len(args)):], " ")
+		return nil
+	},
+	"resume":  func(c *cluster, _ []string) error { c.suspended, c.suspendedBy = false, ""; return nil },
+	"protect": (*cluster).protect,
+	"label": func(c *cluster, args []string) error {
+		return c.with(args, func(p *simPod, rest string) { p.Labels = with(p.Labels, rest) })
+	},
+	"annotate": func(c *cluster, args []string) error {
+		return c.with(args, func(p *simPod, rest string) { p.Annotations = with(p.Annotations, rest) })
+	},
+	"born": func(c *cluster, args []string) error {
+		return c.with(args, func(p *simPod, rest string) { p.bear(rest) })
+	},
+	"waits": func(c *cluster, args []string) error { c.waitsFor = args[min(1, len(args)):]; return nil },
+	"policy": func(c *cluster, args []string) error {
+		c.judges, c.policy = true, strings.Join(args, " ")
+		return nil
+	},
 	"revision": func(c *cluster, args []string) error {
 		c.revision = parseShape(args[1:]).revision(args[0])
 		return nil
@@ -182,6 +206,33 @@ func (c *cluster) with(args []string, f func(p *simPod, rest string)) error {
 		f(p, strings.Join(args[1:], " "))
 	}
 	return err
+}
+
+// protect reads "label a=b,c 30m".
+func (c *cluster) protect(args []string) error {
+	name, values, given := strings.Cut(args[1], "=")
+	p := api.Protection{Label: name, Deadline: strings.Join(args[2:], "")}
+	if args[0] == "annotation" {
+		p.Label, p.Annotation = "", name
+	}
+	if given {
+		p.Values = strings.Split(values, ",")
+	}
+	c.rollout.Protect = append(c.rollout.Protect, p)
+	return nil
+}
+
+// with is a map with "name=value" in it, or without "name".
+func with(m map[string]string, text string) map[string]string {
+	changed := maps.Clone(m)
+	name, value, given := strings.Cut(text, "=")
+	if changed == nil {
+		changed = map[string]string{}
+	}
+	if delete(changed, name); given {
+		changed[name] = value
+	}
+	return changed
 }
 
 func (c *cluster) know(images []string, known bool) error {

@@ -17,13 +17,14 @@ func silentWait(c *cluster, p Plan) string {
 	unsettled := func(pod *simPod) bool { return pod.changing() || c.proving(pod) && !pod.Ready }
 	busy, lacking := c.count(unsettled), c.count((*simPod).lacking)
 	total, words := len(c.alive()), fmt.Sprintf("%q, %d changing, %d lacking", p.Message, busy, lacking)
+	message, _, _ := strings.Cut(p.Message, "; ")
 	switch {
-	case strings.HasPrefix(p.Message, "maxConcurrent"):
-		if busy < max(1, c.rollout.MaxConcurrent.Of(total)) || !c.names(p.Message, unsettled) {
+	case strings.HasPrefix(message, "maxConcurrent"):
+		if busy < max(1, c.rollout.MaxConcurrent.Of(total)) || !c.names(message, unsettled) {
 			return words
 		}
-	case strings.HasPrefix(p.Message, "maxUnavailable"):
-		if lacking < max(1, c.rollout.MaxUnavailable.OfRoundedDown(total)) || !c.names(p.Message, (*simPod).lacking) {
+	case strings.HasPrefix(message, "maxUnavailable"):
+		if lacking < max(1, c.rollout.MaxUnavailable.OfRoundedDown(total)) || !c.names(message, (*simPod).lacking) {
 			return words
 		}
 	case p.Phase == api.PhaseProgressing && p.Message == "" && len(p.Actions) == 0 && c.asked() < c.share() && c.couldChange():

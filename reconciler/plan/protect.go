@@ -1,0 +1,108 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"hotpatch.dev/hotpatch/api"
+)
+
+// passes over a pod that is not to be changed now. One that is changing already
+// is not protected any more, nor is one that is told of what it is on.
+func (w *world) passes(p Pod, to Revision) bool {
+	_, protected := w.protection(p)
+	return protected && w.mayGo(to) && !w.busy(p) && !p.on(to)
+}
+
+// protection is what protects a pod: the first that is true of it and whose
+// deadline has not passed.
+func (w *world) protection(p Pod) (by api.Protection, protected bool) {
+	since, deferred := w.since(p)
+	for _, by := range w.in.Rollout.Protect {
+		ends := by.Ends(since)
+		if by.Of(p.Labels, p.Annotations) && (!deferred || ends.IsZero() || w.in.Now.Before(ends)) {
+			return by, true
+		}
+	}
+	return by, false
+}
+
+// since when the rollout wants a pod that it passed over. A pod that was made
+// since then only has the name of that one.
+func (w *world) since(p Pod) (since time.Time, deferred bool) {
+	since, deferred = w.in.Deferred[p.Name]
+	return since, deferred && !p.Created.After(since)
+}
+
+// deferred are the pods that are passed over now, and those that were and are
+// still wanted: a protection that ends for a moment, while another pod has the
+// turn, does not begin the deadline anew.
+func (w *world) deferred(passed []Pod) (pods []api.DeferredPod) {
+	for _, p := range w.pods {
+		since, before := w.since(p)
+		switch {
+		case before && w.wants(p):
+			pods = append(pods, api.DeferredPod{Name: p.Name, Since: since})
+		case contains(passed, p):
+			pods = append(pods, api.DeferredPod{Name: p.Name, Since: w.in.Now.UTC().Truncate(time.Second)})
+		}
+	}
+	slices.SortFunc(pods, func(a, b api.DeferredPod) int { return cmp.Compare(a.Name, b.Name) })
+	return pods
+}
+
+// wants a pod to change that was not told yet.
+func (w *world) wants(p Pod) bool {
+	if w.chose(p) {
+		return !w.given(p)
+	}
+	return p.Desired.Revision == w.in.Revision.ID || w.strayed(p)
+}
+
+// unprotected is when the next of the pods that are passed over may be changed
+// though it is protected still; zero: never.
+func (w *world) unprotected(passed []Pod) (at time.Time) {
+	for _, p := range passed {
+		since, deferred := w.since(p)
+		if !deferred {
+			since = w.in.Now.Truncate(time.Second)
+		}
+		for _, by := range w.in.Rollout.Protect {
+			if ends := by.Ends(since); by.Of(p.Labels, p.Annotations) && ends.After(w.in.Now) {
+				at = sooner(at, ends)
+			}
+		}
+	}
+	return at
+}
+
+// deferring: nothing is left to do now but for pods that are passed over.
+func (w *world) deferring(next step) bool {
+	return len(next.passed) > 0 && len(next.actions) == 0 && next.waits == "" && len(w.those(w.busy)) == 0
+}
+
+// protected says how many pods are passed over, for what, and which.
+func (w *world) protected(passed []Pod) string {
+	if len(passed) == 0 {
+		return ""
+	}
+	var reasons []string
+	for _, p := range passed {
+		if by, _ := w.protection(p); !slices.Contains(reasons, by.String()) {
+			reasons = append(reasons, by.String())
+		}
+	}
+	slices.Sort(reasons)
+	are := fmt.Sprintf("%d pods are", len(passed))
+	if len(passed) == 1 {
+		are = "1 pod is"
+	}
+	return fmt.Sprintf("%s protected by %s: %s", are, strings.Join(reasons, ", "), named(passed))
+}
+
+func contains(pods []Pod, p Pod) bool {
+	return slices.ContainsFunc(pods, func(other Pod) bool { return other.UID == p.UID && other.Name == p.Name })
+}
