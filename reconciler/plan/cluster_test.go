@@ -108,7 +108,8 @@ func (c *cluster) setReady(p *simPod, ready bool) {
 }
 
 // bear has a pod be one that was started on the image of a version.
-func (p *simPod) bear(version string) {
+func (c *cluster) bear(p *simPod, version string) {
+	c.pulled[p.Node+" game:"+version] = true
 	p.born, p.at, p.OwnImages = version, version, map[string]string{"main": "game:" + version}
 }
 

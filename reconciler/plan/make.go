@@ -164,6 +164,8 @@ func (w *world) begin(next []Pod) step {
 // why says what put a pod where it is in the order.
 func (w *world) why(p Pod) string {
 	switch {
+	case p.born(w.in.Revision):
+		return "and it was started on it: its agent is to look"
 	case !p.Ready:
 		return "those that are not Ready first"
 	case len(w.in.Rollout.Order) > 0:

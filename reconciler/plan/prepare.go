@@ -45,10 +45,11 @@ func (w *world) on(node string) []Pod {
 	return slices.DeleteFunc(slices.Clone(w.pods), func(p Pod) bool { return p.Node != node })
 }
 
-// prepared: a pod of the node says so, or was given the revision already.
+// prepared: a pod of the node says so, was given the revision already, or was
+// started on it.
 func (w *world) prepared(pods []Pod) bool {
 	return slices.ContainsFunc(pods, func(p Pod) bool {
-		return p.Desired.Revision == w.in.Revision.ID || !slices.ContainsFunc(w.patched(), func(c api.DesiredContainer) bool {
+		return p.Desired.Revision == w.in.Revision.ID || p.born(w.in.Revision) || !slices.ContainsFunc(w.patched(), func(c api.DesiredContainer) bool {
 			return p.prepared(c).State != api.StateReady
 		})
 	})

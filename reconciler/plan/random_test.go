@@ -129,7 +129,7 @@ func (h *history) bear(t *rapid.T) {
 		t.Skip("nobody is born right")
 	}
 	h.started++
-	h.add(fmt.Sprintf("game-%d", h.started), h.node(t), -1).bear(h.revision.ID)
+	h.cluster.bear(h.add(fmt.Sprintf("game-%d", h.started), h.node(t), -1), h.revision.ID)
 }
 
 // play has a pod begin or end a match.

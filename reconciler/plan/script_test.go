@@ -156,7 +156,7 @@ var settings = map[string]func(*cluster, []string) error{
 		return c.with(args, func(p *simPod, rest string) { p.Annotations = with(p.Annotations, rest) })
 	},
 	"born": func(c *cluster, args []string) error {
-		return c.with(args, func(p *simPod, rest string) { p.bear(rest) })
+		return c.with(args, func(p *simPod, rest string) { c.bear(p, rest) })
 	},
 	"waits": func(c *cluster, args []string) error { c.waitsFor = args[min(1, len(args)):]; return nil },
 	"policy": func(c *cluster, args []string) error {
