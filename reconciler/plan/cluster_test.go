@@ -214,10 +214,11 @@ func (c *cluster) work(p *simPod) {
 		return
 	}
 	before := p.Observed.Containers
-	p.Observed.Revision, p.Observed.Containers, p.Touched = p.Desired.Revision, nil, true
+	p.Observed.Revision, p.Observed.Containers = p.Desired.Revision, nil
 	for _, want := range p.Desired.Containers {
 		p.Observed.Containers = append(p.Observed.Containers, c.since(before, c.swap(p, want)))
 	}
+	p.Touched = true
 }
 
 // since gives what was seen the time at which it was first so.
@@ -245,7 +246,7 @@ func (c *cluster) pull(node string, want api.DesiredContainer) api.PreparedImage
 func (c *cluster) swap(p *simPod, want api.DesiredContainer) api.ObservedContainer {
 	is := api.ObservedContainer{Name: want.Name, ContainerID: p.ContainerIDs[want.Name], Image: want.Image, State: api.StatePatched}
 	there := p.at == p.Desired.Revision
-	if !there {
+	if !there || !p.Touched { // what was started so is proven from when it is seen
 		p.moved = c.now
 	}
 	p.at = p.Desired.Revision
