@@ -85,6 +85,19 @@ type DeferredPod struct {
 	Since time.Time `json:"since"`
 }
 
+// DeferredSince is, by name, since when the rollout of a revision wants pods that
+// it passed over. Another revision is another rollout.
+func (s HotPatchStatus) DeferredSince(revision string) map[string]time.Time {
+	since := map[string]time.Time{}
+	if s.Revision != revision {
+		return since
+	}
+	for _, d := range s.Deferred {
+		since[d.Name] = d.Since
+	}
+	return since
+}
+
 // PodRow is one pod in a status. No container IDs and no times: a row changes
 // only when its meaning does.
 type PodRow struct {

@@ -35,6 +35,14 @@ func (s Suspension) Over(namespace string) bool {
 	return s.Spec.All || slices.Contains(s.Spec.Namespaces, namespace)
 }
 
+// String names it, with its reason.
+func (s Suspension) String() string {
+	if s.Spec.Reason == "" {
+		return KindSuspension + " " + s.Metadata.Name
+	}
+	return fmt.Sprintf("%s %s (%s)", KindSuspension, s.Metadata.Name, s.Spec.Reason)
+}
+
 // DecodeSuspension reads one Suspension from YAML or JSON and validates it, as
 // Decode does a HotPatch.
 func DecodeSuspension(file string, doc []byte) (Suspension, error) {

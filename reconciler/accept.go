@@ -37,7 +37,7 @@ type tracked struct {
 	problem  error // why what is wanted is not accepted
 	record   api.HotPatchStatus
 	hold     string // what kept pods back when a plan was last made
-	brakes   []brake
+	brakes   []api.Suspension
 	unread   []string // warnings of Suspensions that cannot be read
 	waitsFor []string // other HotPatches, in this pass
 }

@@ -5,17 +5,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"hotpatch.dev/hotpatch/api"
 )
-
-// brake is a Suspension that holds a HotPatch.
-type brake struct{ name, reason string }
-
-func (b brake) String() string {
-	if b.reason == "" {
-		return "Suspension " + b.name
-	}
-	return fmt.Sprintf("Suspension %s (%s)", b.name, b.reason)
-}
 
 // brake has each HotPatch held by what the newest commit suspends, whatever else
 // of that commit can be used.
@@ -28,18 +20,18 @@ func (l *loop) brake() {
 
 // brakes on a HotPatch. One that it is held by, as its record says, is not let go
 // because it cannot be read, or because something cannot that it may stand in.
-func (r *rendered) brakes(t *tracked) (on []brake) {
+func (r *rendered) brakes(t *tracked) (on []api.Suspension) {
 	namespace, _, _ := strings.Cut(t.key, "/")
 	readable := map[string]bool{}
 	for _, s := range r.Suspensions {
 		readable[s.Metadata.Name] = true
 		if s.Over(namespace) {
-			on = append(on, brake{s.Metadata.Name, s.Spec.Reason})
+			on = append(on, s.Suspension)
 		}
 	}
 	for _, name := range t.record.SuspendedBy {
 		if !readable[name] && (r.BrokenSuspensions[name] != nil || len(r.Failed) > 0) {
-			on = append(on, brake{name: name})
+			on = append(on, api.Suspension{Metadata: api.Metadata{Name: name}})
 		}
 	}
 	return on
@@ -47,7 +39,7 @@ func (r *rendered) brakes(t *tracked) (on []brake) {
 
 // unread says which Suspensions hold nothing because they cannot be read:
 // somebody wanted to brake.
-func (r *rendered) unread(on []brake) (warnings []string) {
+func (r *rendered) unread(on []api.Suspension) (warnings []string) {
 	for _, name := range slices.Sorted(maps.Keys(r.BrokenSuspensions)) {
 		if !slices.Contains(brakeNames(on), name) {
 			warnings = append(warnings, fmt.Sprintf("%v; it suspends nothing until it can be read", r.BrokenSuspensions[name]))
@@ -56,15 +48,15 @@ func (r *rendered) unread(on []brake) (warnings []string) {
 	return warnings
 }
 
-func brakeNames(brakes []brake) (names []string) {
+func brakeNames(brakes []api.Suspension) (names []string) {
 	for _, b := range brakes {
-		names = append(names, b.name)
+		names = append(names, b.Metadata.Name)
 	}
 	return names
 }
 
 // inWords lists brakes for people.
-func inWords(brakes []brake) string {
+func inWords(brakes []api.Suspension) string {
 	var all []string
 	for _, b := range brakes {
 		all = append(all, b.String())

@@ -3,7 +3,6 @@ package reconciler
 import (
 	"slices"
 	"strings"
-	"time"
 
 	"hotpatch.dev/hotpatch/api"
 )
@@ -35,17 +34,4 @@ func (l *loop) goOn() {
 			l.trigger.fire(workEnded)
 		}
 	}
-}
-
-// deferred is since when the rollout of what is in force wants pods that it passed
-// over. Another revision is another rollout.
-func (t *tracked) deferred() map[string]time.Time {
-	since := map[string]time.Time{}
-	if t.record.Revision != t.accepted.revision.ID {
-		return since
-	}
-	for _, d := range t.record.Deferred {
-		since[d.Name] = d.Since
-	}
-	return since
 }

@@ -88,15 +88,3 @@ func TestWhatWaitsIsPlannedAgain(t *testing.T) {
 		t.Error("nobody looks again")
 	}
 }
-
-func TestDeferredPodsBelongToTheirRevision(t *testing.T) {
-	tr := inForce()
-	tr.record.Deferred = []api.DeferredPod{{Name: "game-0", Since: noon}}
-	if got := tr.deferred(); len(got) != 1 || !got["game-0"].Equal(noon) {
-		t.Errorf("%v", got)
-	}
-	tr.accepted.revision.ID = "r3"
-	if got := tr.deferred(); len(got) != 0 {
-		t.Errorf("of another revision: %v", got)
-	}
-}

@@ -196,7 +196,7 @@ func (l *loop) plan(t *tracked, pods []kube.Pod) *plan.Plan {
 		Suspended:   t.suspended(),
 		SuspendedBy: inWords(t.brakes),
 		WaitsFor:    t.waitsFor,
-		Deferred:    t.deferred(),
+		Deferred:    t.record.DeferredSince(t.accepted.revision.ID),
 		Now:         time.Now(),
 	}
 	input.Unjudged, input.Refusal = l.admission.verdict(t)

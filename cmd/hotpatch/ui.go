@@ -38,7 +38,7 @@ Example:
 "PROGRAM help COMMAND" tells more. Credentials for Git over HTTPS are files:
 --git-username-file, --git-password-file, --git-token-file, --git-ca-file.
 `,
-	"validate": `Check every HotPatch that a folder, a file or a Git repository asks for.
+	"validate": `Check every HotPatch and Suspension that a folder, a file or a Git repository asks for.
 
 Usage:
   PROGRAM validate [PATH|URL] [flags]
@@ -134,6 +134,14 @@ func printInvalid(s Streams, err error) {
 
 func printValid(s Streams, file string, h api.HotPatch) {
 	fmt.Fprintf(s.Out, "%s: HotPatch %s is valid: %s\n", file, h.Key(), asksFor(h))
+}
+
+func printSuspends(s Streams, file string, x api.Suspension) {
+	what := "every HotPatch"
+	if !x.Spec.All {
+		what = "HotPatches in " + strings.Join(x.Spec.Namespaces, ", ")
+	}
+	fmt.Fprintf(s.Out, "%s: Suspension %s is valid: it suspends %s\n", file, x.Metadata.Name, what)
 }
 
 func printNothingFound(s Streams, where string) {
