@@ -11,7 +11,7 @@ COMPILE := -gcflags=all=-dwarf=false
 FLAGS := -trimpath -tags grpcnotrace $(COMPILE)
 BUILD := $(GO) build $(FLAGS) -ldflags "-s -w"
 
-.PHONY: build box cluster cluster-down images stage demo demo-down test lint vulncheck unit e2e box-test bench bench-swap test-vm
+.PHONY: build box cluster cluster-down images stage demo demo-down test lint vulncheck unit e2e box-test bench bench-swap soak test-vm
 build: ## the four programs into bin/
 	$(BUILD) -o bin/ ./cmd/...
 
@@ -72,6 +72,10 @@ e2e: stage ## on the real cluster
 test-vm: ## the swap on other kernels, cgroups, containerds and processors (VM=name for one)
 	@$(BUILD) -o $(TOOLS)/ ./test/vm
 	@$(TOOLS)/vm --only "$(VM)"
+
+soak: stage ## 300 kills of the agent, under load and with garbage collected all the while
+	@$(BUILD) -o $(TOOLS)/ ./test/soak
+	@$(TOOLS)/soak
 
 bench: stage ## times, connections dropped and memory, against what people do today
 	@$(BUILD) -o $(TOOLS)/ ./test/bench

@@ -53,11 +53,24 @@ type Options struct {
 	At func(step string)
 }
 
+// containerRuntime is what an agent needs of the node's. There is one for
+// containerd; CRI-O would be another package with these.
+type containerRuntime interface {
+	containers
+	roots
+	pruner
+	starts
+	puller
+	executor
+	daemon
+	Close() error
+}
+
 // Agent is one node's agent.
 type Agent struct {
 	options Options
 	kube    kubernetes.Interface
-	runtime *runtime.Runtime
+	runtime containerRuntime
 	images  *images
 	pods    cache.SharedIndexInformer
 	queue   workqueue.TypedRateLimitingInterface[string]

@@ -15,6 +15,14 @@ import (
 	"hotpatch.dev/hotpatch/nodeagent/swap"
 )
 
+// containers are those of a node, with the labels that we set on them.
+type containers interface {
+	Find(ctx context.Context, podUID, name string) (id string, err error)
+	Container(ctx context.Context, id string) (runtime.Container, error)
+	Labels(ctx context.Context, id string) (map[string]string, error)
+	SetLabels(ctx context.Context, id string, labels map[string]string) error
+}
+
 // container is one container of one pod on its way to where it should be.
 type container struct {
 	want api.DesiredContainer

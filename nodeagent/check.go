@@ -10,8 +10,6 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"hotpatch.dev/hotpatch/nodeagent/runtime"
 )
 
 // needed are the capabilities without which a swap would fail or, worse, half
@@ -35,7 +33,7 @@ var needed = []struct {
 
 // checkNode says at the start what is missing here, never a swap that half
 // works later.
-func checkNode(ctx context.Context, o Options, rt *runtime.Runtime) error {
+func checkNode(ctx context.Context, o Options, rt daemon) error {
 	p, err := thisPlatform(ctx, rt)
 	return errors.Join(err, p.check(o.AllowUntested), checkCapabilities(), checkDirs(o))
 }

@@ -23,6 +23,13 @@ const (
 	startLimit = time.Minute
 )
 
+// starts are told of while they happen, whosever containers they are.
+type starts interface {
+	Events(ctx context.Context) <-chan runtime.Event
+	OwnerOf(ctx context.Context, id string) (runtime.Owner, bool)
+	Made(ctx context.Context, id string) (runtime.Container, error)
+}
+
 // start is a container that should start on another image than its own. Its
 // root is made while the runtime makes its namespaces: there are tens of
 // milliseconds until its processes exist, and few from then on.

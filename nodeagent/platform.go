@@ -9,8 +9,6 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"hotpatch.dev/hotpatch/nodeagent/runtime"
 )
 
 // platform is what swaps depend on and we cannot change.
@@ -44,7 +42,12 @@ func (v version) before(other version) bool {
 	return v.major < other.major || v.major == other.major && v.minor < other.minor
 }
 
-func thisPlatform(ctx context.Context, rt *runtime.Runtime) (platform, error) {
+// daemon is the container runtime, which knows its version.
+type daemon interface {
+	Version(ctx context.Context) (string, error)
+}
+
+func thisPlatform(ctx context.Context, rt daemon) (platform, error) {
 	p := platform{arch: goruntime.GOARCH}
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {

@@ -4,8 +4,15 @@ import (
 	"context"
 
 	"hotpatch.dev/hotpatch/internal/logging"
+	"hotpatch.dev/hotpatch/nodeagent/runtime"
 	"hotpatch.dev/hotpatch/nodeagent/swap"
 )
+
+// pruner removes roots that containers have left.
+type pruner interface {
+	Unused(ctx context.Context, c runtime.Container, uppers []string) (keys []string, err error)
+	Remove(ctx context.Context, c runtime.Container, keys []string) error
+}
 
 // prune removes roots that nobody uses any more from all the containers.
 func (a *Agent) prune(ctx context.Context, looked []*container) {

@@ -10,6 +10,7 @@ import (
 
 	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/internal/process"
+	"hotpatch.dev/hotpatch/nodeagent/runtime"
 	"hotpatch.dev/hotpatch/nodeagent/swap"
 )
 
@@ -101,6 +102,11 @@ func (a *Agent) finishReload(ctx context.Context, c *container) error {
 		return fmt.Errorf("%w; it is back on the root before", failure)
 	}
 	return a.runtime.SetLabels(ctx, c.rt.ID, map[string]string{reloadLabel: ""})
+}
+
+// executor runs commands in containers.
+type executor interface {
+	Exec(ctx context.Context, c runtime.Container, args []string) error
 }
 
 // deliver runs the reload's command, or sends its request. Its signal has been

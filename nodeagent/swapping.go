@@ -7,6 +7,8 @@ import (
 
 	"hotpatch.dev/hotpatch/internal/logging"
 	"hotpatch.dev/hotpatch/internal/process"
+	"hotpatch.dev/hotpatch/nodeagent/mount"
+	"hotpatch.dev/hotpatch/nodeagent/runtime"
 	"hotpatch.dev/hotpatch/nodeagent/swap"
 )
 
@@ -14,6 +16,13 @@ const (
 	stopLimit    = 250 * time.Millisecond
 	stopAttempts = 3
 )
+
+// roots are what containers are put on, and how they are recognised.
+type roots interface {
+	PrepareRoot(ctx context.Context, c runtime.Container, image runtime.Image) (runtime.Root, error)
+	RootAt(ctx context.Context, c runtime.Container, upper string) (runtime.Root, error)
+	Mounts(ctx context.Context, key string) (mount.Filesystem, error)
+}
 
 // swap changes the root and says so in one line.
 func (a *Agent) swap(ctx context.Context, c *container, do move, target *process.Handle) error {

@@ -11,19 +11,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"hotpatch.dev/hotpatch/internal/debian"
 )
 
 // nginxProgram is nginx, installed if it is not there.
 func nginxProgram(t *testing.T) string {
 	t.Helper()
-	if path, err := exec.LookPath("nginx"); err == nil {
-		return path
-	}
-	fmt.Println("installing nginx-light, which this test reloads (apt-get install nginx-light)")
-	install := exec.Command("sh", "-c", "apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends nginx-light")
-	install.Env = append(os.Environ(), "RUNLEVEL=1") // do not start it as a service
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("install nginx-light: %v\n%s", err, out)
+	if err := debian.Need(t.Context(), "this test reloads it", map[string]string{"nginx": "nginx-light"}); err != nil {
+		t.Fatal(err)
 	}
 	path, err := exec.LookPath("nginx")
 	if err != nil {

@@ -19,7 +19,7 @@ var owners = map[string][]string{
 	"github.com/google/go-containerregistry/": {"reconciler/registry", "nodeagent/credentials", "test"},
 	"k8s.io/client-go/informers":              {"reconciler/kube", "nodeagent"},
 	"k8s.io/client-go/tools/leaderelection":   {"reconciler/kube"},
-	"github.com/containerd/":                  {"nodeagent/runtime"},
+	"github.com/containerd/":                  {"nodeagent/runtime", "test/soak"},
 	"github.com/moby/sys/mountinfo":           {"nodeagent/mount"},
 	"github.com/robfig/cron/":                 {"gitsource", "api"},
 	"github.com/invopop/jsonschema":           {"api"},

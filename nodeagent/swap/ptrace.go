@@ -146,8 +146,8 @@ func (t *tracer) seize(pid, id int) (*thread, error) {
 }
 
 // await waits until a thread has stopped or ended. A thread that sleeps in the
-// kernel without being interruptible (a vfork's parent, a dead disk) cannot
-// make a child, and is let be.
+// kernel without being interruptible (a vfork's parent, a dead disk) is let be,
+// if it cannot make a child.
 func (t *tracer) await(th *thread, end time.Time) error {
 	for spins := 0; ; spins++ {
 		late := time.Now().After(end) // before we look: on a busy node we may wait in between
@@ -166,7 +166,9 @@ func (t *tracer) await(th *thread, end time.Time) error {
 		if spins > 50 {
 			switch t.state(th.id) {
 			case 'D':
-				return nil
+				if !t.isForking(th.id) {
+					return nil
+				}
 			case 'Z', 'X', 0: // not told of while other threads of it still end
 				th.gone = true
 				return nil
@@ -179,6 +181,15 @@ func (t *tracer) await(th *thread, end time.Time) error {
 			nap()
 		}
 	}
+}
+
+// isForking tells whether a thread that cannot be interrupted is on its way to a
+// child. The kernel copies the root early, and then may wait (for
+// memory, or for other processors) before the child is one that a pivot moves.
+// Who cannot be looked at, or goes on meanwhile, may be forking.
+func (t *tracer) isForking(id int) bool {
+	stack, err := readAt(t.proc, fmt.Sprintf("%d/stack", id))
+	return err != nil || len(stack) == 0 || bytes.Contains(stack, []byte("copy_process")) || t.state(id) != 'D'
 }
 
 // nap lets others run for a moment. Not time.Sleep: on a busy node it takes long

@@ -71,6 +71,18 @@ func TestForkersLeaveNobodyBehind(t *testing.T) {
 	for range 3 {
 		conn.Must(t, "fork")
 	}
+	leavesNobodyBehind(t, c)
+}
+
+// Nor may one stay whose parent is not to be stopped, as it waits in the kernel.
+func TestForkersThatWaitLeaveNobodyBehind(t *testing.T) {
+	c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref})
+	odd(t, c, "slow-forker", "/", "4")
+	leavesNobodyBehind(t, c)
+}
+
+func leavesNobodyBehind(t *testing.T, c *runtimetest.Container) {
+	t.Helper()
 	for i := range 10 {
 		req := request(t, c, v[[]string{"v2", "v1"}[i%2]])
 		req.StopLimit = runtimetest.Limit(2 * time.Second) // where forkers have few processors to fork on

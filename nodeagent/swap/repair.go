@@ -17,22 +17,18 @@ import (
 // StopLimit and KnownFilters.
 func Repair(ctx context.Context, req Request) (Result, error) {
 	s := &swap{Request: req}
-	began := time.Now()
-	err := mount.Thread(func() error {
-		defer s.close()
-		return s.repair(ctx)
-	})
-	s.result.Total = time.Since(began)
+	result, err := s.watched(ctx, s.repair)
 	if err != nil {
 		err = fmt.Errorf("move the working directories that stayed behind: %w", err)
 	}
-	return s.result, err
+	return result, err
 }
 
 func (s *swap) repair(ctx context.Context) error {
 	if err := s.claim(); err != nil {
 		return err
 	}
+	s.enters("repair", false)
 	if err := mount.Apart(); err != nil {
 		return err
 	}

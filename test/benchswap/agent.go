@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,8 +23,8 @@ type steps map[string]struct {
 	count uint64
 }
 
-// figures reads the agent's metrics.
-func (b *bench) figures(ctx context.Context) (steps, error) {
+// metrics reads those of the agent.
+func (b *bench) metrics(ctx context.Context) (map[string]*dto.MetricFamily, error) {
 	agents, err := b.Kube.CoreV1().Pods(stage.System).List(ctx, metav1.ListOptions{LabelSelector: agentSelector})
 	if err != nil || len(agents.Items) == 0 {
 		return nil, fmt.Errorf("find the agent: %w", err)
@@ -40,7 +41,12 @@ func (b *bench) figures(ctx context.Context) (steps, error) {
 		return nil, err
 	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
+	return parser.TextToMetricFamilies(strings.NewReader(text))
+}
+
+// figures are the steps of the agent's swaps so far.
+func (b *bench) figures(ctx context.Context) (steps, error) {
+	families, err := b.metrics(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -119,7 +119,7 @@ func (b *bench) underLoad(ctx context.Context) error {
 	images := make([]string, 2)
 	for i, version := range []string{"v2", "v3"} {
 		var err error
-		if images[i], err = image(version); err != nil {
+		if images[i], err = stage.GameServer(version); err != nil {
 			return err
 		}
 	}
@@ -166,10 +166,10 @@ func (b *bench) series(ctx context.Context, l *load, name string, n int, images 
 		var took time.Duration
 		silence, err := l.silence(pod, func() error {
 			began := time.Now()
-			if err := b.ask(ctx, pod, api.DesiredAnnotation, desired(revision, images[i/len(pods)%2], reload)); err != nil {
+			if err := b.Tell(ctx, pod, revision, images[i/len(pods)%2], reload); err != nil {
 				return err
 			}
-			end, err := b.seen.until(pod, on(revision))
+			end, err := b.Until(pod, stage.On(revision))
 			took = end.Sub(began)
 			return err
 		})
@@ -192,10 +192,10 @@ func (b *bench) pullAhead(ctx context.Context, images []string) error {
 	for _, image := range images {
 		revision := "first-" + image[len(image)-8:]
 		for _, pod := range pods {
-			if err := b.ask(ctx, pod.Name, api.DesiredAnnotation, desired(revision, image, &api.Reload{Signal: "SIGHUP"})); err != nil {
+			if err := b.Tell(ctx, pod.Name, revision, image, &api.Reload{Signal: "SIGHUP"}); err != nil {
 				return err
 			}
-			if _, err := b.seen.until(pod.Name, on(revision)); err != nil {
+			if _, err := b.Until(pod.Name, stage.On(revision)); err != nil {
 				return err
 			}
 		}

@@ -25,8 +25,8 @@ const (
 	swaps     = 240
 	reexecs   = 40
 	restarts  = 8
+	killed    = 24 // more than kubelet and the agent would put up with in one pod
 	many      = 100
-	patience  = 5 * time.Minute
 )
 
 func main() {
@@ -39,10 +39,7 @@ func main() {
 }
 
 // bench is the stage without a reconciler: what pods should run, we say.
-type bench struct {
-	*stage.Stage
-	seen *watch
-}
+type bench struct{ *stage.Alone }
 
 func run(ctx context.Context) (err error) {
 	s, err := stage.Open()
@@ -54,34 +51,18 @@ func run(ctx context.Context) (err error) {
 	if err := s.Install(ctx, say); err != nil {
 		return err
 	}
-	b := &bench{Stage: s}
-	if err := b.alone(ctx); err != nil {
+	alone, err := s.Alone(ctx, app, servers)
+	if err != nil {
 		return err
 	}
-	defer b.Kubectl(context.WithoutCancel(ctx), "delete", "deployment", app, "--wait", "--timeout=120s", "--cascade=foreground")
-	if b.seen, err = b.watch(ctx); err != nil {
-		return err
-	}
-	for _, part := range []func(context.Context) error{b.underLoad, b.rivals, b.crowded} {
+	defer func() { err = errors.Join(err, alone.End(context.WithoutCancel(ctx))) }()
+	b := &bench{alone}
+	for _, part := range []func(context.Context) error{b.underLoad, b.rivals, b.restarted, b.crowded} {
 		if err := part(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// alone has nobody else on the node change pods, or take its time.
-func (b *bench) alone(ctx context.Context) error {
-	for _, args := range [][]string{
-		{"-n", stage.System, "scale", "deployment/hotpatch-reconciler", "--replicas=0"},
-		{"-n", stage.Namespace, "scale", "deployment/game-server", "deployment/hot-update-gs", "--replicas=0"},
-		{"-n", stage.Namespace, "wait", "--for=delete", "pod", "-l", "app in (game-server, hot-update-gs)", "--timeout=120s"},
-	} {
-		if _, err := b.Kubectl(ctx, args...); err != nil {
-			return err
-		}
-	}
-	return b.scale(ctx, servers)
 }
 
 func median(values []time.Duration) time.Duration { return quantile(values, 0.5) }

@@ -9,7 +9,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/test/stage"
 )
 
@@ -21,10 +20,10 @@ func (b *bench) rivals(ctx context.Context) error {
 		name   string
 		change func(context.Context, corev1.Pod) (time.Duration, error)
 	}{{"its image patched: kubelet restarts the container", b.patchImage}, {"deleted: another pod takes its place", b.replace}} {
-		if err := b.scale(ctx, 0); err != nil {
+		if err := b.Scale(ctx, 0); err != nil {
 			return err
 		}
-		if err := b.scale(ctx, restarts); err != nil {
+		if err := b.Scale(ctx, restarts); err != nil {
 			return err
 		}
 		pods, err := b.Pods(ctx, app)
@@ -45,7 +44,7 @@ func (b *bench) rivals(ctx context.Context) error {
 }
 
 func (b *bench) patchImage(ctx context.Context, pod corev1.Pod) (time.Duration, error) {
-	image, err := image("v2")
+	image, err := stage.GameServer("v2")
 	if err != nil {
 		return 0, err
 	}
@@ -54,8 +53,8 @@ func (b *bench) patchImage(ctx context.Context, pod corev1.Pod) (time.Duration, 
 	if _, err := b.Kube.CoreV1().Pods(stage.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}); err != nil {
 		return 0, err
 	}
-	end, err := b.seen.until(pod.Name, func(now corev1.Pod) bool {
-		return ready(now) && len(now.Status.ContainerStatuses) == 1 && now.Status.ContainerStatuses[0].RestartCount > pod.Status.ContainerStatuses[0].RestartCount
+	end, err := b.Until(pod.Name, func(now corev1.Pod) bool {
+		return stage.Ready(now) && len(now.Status.ContainerStatuses) == 1 && now.Status.ContainerStatuses[0].RestartCount > pod.Status.ContainerStatuses[0].RestartCount
 	})
 	return end.Sub(began), err
 }
@@ -65,18 +64,20 @@ func (b *bench) replace(ctx context.Context, pod corev1.Pod) (time.Duration, err
 	if err := b.Kube.CoreV1().Pods(stage.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{}); err != nil {
 		return 0, err
 	}
-	end, err := b.seen.untilCount(restarts, func(now corev1.Pod) bool { return now.Name != pod.Name && now.DeletionTimestamp == nil && ready(now) })
+	end, err := b.UntilCount(restarts, func(now corev1.Pod) bool {
+		return now.Name != pod.Name && now.DeletionTimestamp == nil && stage.Ready(now)
+	})
 	return end.Sub(began), err
 }
 
 // crowded patches a hundred pods of the node at once, and looks at what the
 // agent then takes.
 func (b *bench) crowded(ctx context.Context) error {
-	image, err := image("v2")
+	image, err := stage.GameServer("v2")
 	if err != nil {
 		return err
 	}
-	if err := b.scale(ctx, many); err != nil {
+	if err := b.Scale(ctx, many); err != nil {
 		return err
 	}
 	pods, err := b.Pods(ctx, app)
@@ -87,14 +88,14 @@ func (b *bench) crowded(ctx context.Context) error {
 	began := time.Now()
 	asked := make(chan error, len(pods))
 	for _, pod := range pods {
-		go func() { asked <- b.ask(ctx, pod.Name, api.DesiredAnnotation, desired("many", image, nil)) }()
+		go func() { asked <- b.Tell(ctx, pod.Name, "many", image, nil) }()
 	}
 	for range pods {
 		if err := <-asked; err != nil {
 			return err
 		}
 	}
-	end, err := b.seen.untilCount(many, on("many"))
+	end, err := b.UntilCount(many, stage.On("many"))
 	if err != nil {
 		return err
 	}

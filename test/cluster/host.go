@@ -131,10 +131,9 @@ func installPackages() error {
 		return nil
 	}
 	fmt.Printf("installing Debian packages for the nodes (container runtime, pod network, services) and for the example by curl: %s\n", strings.Join(missing, " "))
-	if err := run("apt-get", "update", "-qq"); err != nil {
-		return err
-	}
-	return run("apt-get", append([]string{"install", "-y", "-qq", "--no-install-recommends"}, missing...)...)
+	// Others that install at the same time hold one of these locks, or wait for it.
+	const script = `apt-get update -qq && apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "$@"`
+	return run("flock", append([]string{"/var/lib/dpkg", "sh", "-c", script, "sh"}, missing...)...)
 }
 
 func exists(files ...string) bool {

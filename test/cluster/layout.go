@@ -49,6 +49,9 @@ var stockPaths = []string{
 	"/etc/cni/net.d", "/var/lib/cni", "/run/netns", "/var/log/pods", "/var/log/containers",
 }
 
+// inMemory are those that a machine has on a tmpfs.
+var inMemory = []string{"/run/containerd", "/run/netns"}
+
 // binary is a program beside this one: kube, or box itself.
 func binary(name string) string {
 	self, err := os.Executable()

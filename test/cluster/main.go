@@ -41,12 +41,12 @@ func command(args []string) error {
 		return down()
 	case "status":
 		return status()
+	case "reboot", "node", "inside": // the last two are started by up, and by node
+		return nodeCommand(name, args[1:])
 	case "registry": // started by up
 		return runRegistry()
-	case "node", "inside": // started by up, and by node
-		return nodeCommand(name, args[1:])
 	}
-	return fmt.Errorf("usage: box up [--nodes N] | down | status")
+	return fmt.Errorf("usage: box up [--nodes N] | down | reboot N | status")
 }
 
 func nodeCommand(name string, args []string) error {
@@ -57,7 +57,10 @@ func nodeCommand(name string, args []string) error {
 	if err != nil {
 		return err
 	}
-	if name == "node" {
+	switch name {
+	case "reboot":
+		return rebootNode(n)
+	case "node":
 		return runNode(n)
 	}
 	return runInside(n)

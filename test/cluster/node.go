@@ -25,6 +25,21 @@ func startNode(n int) error {
 	return ensure(nodeName(n), binary("box"), "node", fmt.Sprint(n))
 }
 
+// rebootNode is a node that loses its power and starts again: every process of it
+// dies at once, and what lies in memory only is gone.
+func rebootNode(n int) error {
+	if n < 1 || n > nodesNow() {
+		return fmt.Errorf("there is no node %d", n)
+	}
+	stopNode(n)
+	for _, path := range inMemory {
+		if err := os.RemoveAll(filepath.Join(nodeDir(n), path)); err != nil {
+			return err
+		}
+	}
+	return startNode(n)
+}
+
 // runNode makes a node's mount namespace and becomes `box inside N` in it. Only
 // this thread is in the new namespace; by execve all of the process is, and none
 // of its children can be started from outside.

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"hotpatch.dev/hotpatch/internal/debian"
 )
 
 // mirror is Debian's own name for whichever mirror is near; other suites and
@@ -108,23 +110,12 @@ func (a *apt) depends(ctx context.Context, name string) (string, error) {
 
 // installEmulators has what runs the rows' machines on this one.
 func installEmulators(wanted []row) error {
-	var missing []string
+	programs := map[string]string{}
 	for _, r := range wanted {
 		e := emulators[r.arch]
-		if _, err := exec.LookPath(e.program); err != nil && !strings.Contains(strings.Join(missing, " "), e.pkg) {
-			missing = append(missing, e.pkg)
-		}
+		programs[e.program] = e.pkg
 	}
-	if len(missing) == 0 {
-		return nil
-	}
-	fmt.Printf("installing %s with apt: the swap's tests are run in virtual machines\n", strings.Join(missing, " "))
-	ctx := context.Background()
-	if _, err := command(ctx, "/", "apt-get", "update", "-qq"); err != nil {
-		return err
-	}
-	_, err := command(ctx, "/", "apt-get", append([]string{"install", "-y", "-qq", "--no-install-recommends"}, missing...)...)
-	return err
+	return debian.Need(context.Background(), "the swap's tests are run in virtual machines", programs)
 }
 
 // command runs a program to its end; the error has what it said.

@@ -24,6 +24,8 @@ import (
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+
+	"hotpatch.dev/hotpatch/internal/debian"
 )
 
 const (
@@ -52,7 +54,7 @@ func Start() (*Node, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("these tests swap roots of real containers and need root")
 	}
-	if err := install(); err != nil {
+	if err := debian.Need(context.Background(), "these tests swap roots of real containers", map[string]string{"containerd": "containerd", "runc": "runc"}); err != nil {
 		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "hp")
@@ -67,21 +69,6 @@ func Start() (*Node, error) {
 		return nil, errors.Join(err, n.Stop())
 	}
 	return n, nil
-}
-
-// install has containerd and runc on the machine.
-func install() error {
-	_, noDaemon := exec.LookPath("containerd")
-	_, noRunc := exec.LookPath("runc")
-	if noDaemon == nil && noRunc == nil {
-		return nil
-	}
-	fmt.Fprintln(os.Stderr, "installing containerd and runc with apt: these tests swap roots of real containers")
-	out, err := exec.Command("apt-get", "install", "-y", "--no-install-recommends", "containerd", "runc").CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("apt-get install containerd runc: %w: %s", err, out)
-	}
-	return nil
 }
 
 // StartDaemon starts containerd, again after StopDaemon.

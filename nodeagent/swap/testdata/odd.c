@@ -74,6 +74,41 @@ static void fork_forever(size_t megabytes) {
 	}
 }
 
+// slow_fork forks where the kernel has to wait once it has copied the root: it
+// makes room for the child's descriptor, and another thread uses the same ones.
+static void slow_fork(void) {
+	pthread_t thread;
+	must(pthread_create(&thread, NULL, wait_forever, NULL), "thread");
+	for (int room = 64; room <= 512; room *= 2) {
+		int descriptor;
+		while (dup(0) < room - 1)
+			;
+		pid_t child = syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, NULL, &descriptor, NULL, NULL);
+		must(child < 0, "clone");
+		if (child == 0) {
+			usleep(200000);
+			_exit(0);
+		}
+	}
+	while (wait(NULL) > 0)
+		;
+	_exit(0);
+}
+
+static void fork_slowly(int at_once) {
+	while (--at_once > 0 && fork() > 0)
+		;
+	if (at_once == 0)
+		ready();
+	for (;;) {
+		pid_t child = fork();
+		must(child < 0, "fork");
+		if (child == 0)
+			slow_fork();
+		waitpid(child, NULL, 0);
+	}
+}
+
 static void on_another_stack(void) {
 	static ucontext_t first, second;
 	size_t size = 1 << 20;
@@ -140,6 +175,8 @@ int main(int argc, char **argv) {
 		on_another_stack();
 	else if (!strcmp(how, "forker"))
 		fork_forever(atoi(argv[3]));
+	else if (!strcmp(how, "slow-forker"))
+		fork_slowly(atoi(argv[3]));
 	else if (!strcmp(how, "stopped")) {
 		ready();
 		raise(SIGSTOP);
