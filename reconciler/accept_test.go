@@ -77,7 +77,7 @@ func newProcess(cluster observer) *Reconciler {
 	r.jobs = newJobs(r.retries, func() {})
 	r.digests = newDigests(&registry.Resolver{}, r.jobs)
 	r.files = &files{}
-	r.admission = newAdmission(&policy{}, r.jobs)
+	r.admission = newAdmission(&policy{}, r.jobs, r.metrics)
 	r.recorder = &recorder{cluster: "box", wake: newTrigger()}
 	r.executor = newExecutor(&written{}, newSidecars(""), r.files, r.jobs, r.metrics)
 	return r

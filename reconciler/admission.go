@@ -31,13 +31,14 @@ const (
 type admission struct {
 	cluster admitter
 	jobs    *jobs
+	metrics *metrics
 
 	mu       sync.Mutex
 	admitted map[string]string // what, by HotPatch
 }
 
-func newAdmission(cluster admitter, jobs *jobs) *admission {
-	return &admission{cluster: cluster, jobs: jobs, admitted: map[string]string{}}
+func newAdmission(cluster admitter, jobs *jobs, metrics *metrics) *admission {
+	return &admission{cluster: cluster, jobs: jobs, metrics: metrics, admitted: map[string]string{}}
 }
 
 // question names what is judged: a revision, for the pods of a target.
@@ -84,7 +85,9 @@ func (a *admission) ask(ctx context.Context, key, question string, pod kube.Pod,
 		images[c.Name] = c.Image
 	}
 	log := logging.From(ctx).WithField("pod", pod.Name).WithField("revision", revision.ID)
-	if err := a.cluster.Admit(ctx, pod, images); err != nil {
+	err := a.cluster.Admit(ctx, pod, images)
+	a.metrics.work.WithLabelValues(string(plan.Admit), outcome(err, "done")).Inc()
+	if err != nil {
 		log.WithError(err).Warn("new images are not admitted, nothing is changed; it will be tried again")
 		return fmt.Errorf("revision %s: %w", revision.ID, err)
 	}
@@ -93,6 +96,13 @@ func (a *admission) ask(ctx context.Context, key, question string, pod kube.Pod,
 	defer a.mu.Unlock()
 	a.admitted[key] = question
 	return nil
+}
+
+// forget what was admitted for a HotPatch that is gone.
+func (a *admission) forget(key string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.admitted, key)
 }
 
 // oneLine is a text of at most so many bytes, without line breaks.

@@ -113,6 +113,7 @@ func (l *loop) track(key string) *tracked {
 func (l *loop) missing(t *tracked) {
 	if len(l.known.Failed) == 0 || t.wanted != nil && !slices.Contains(l.known.Failed, t.wanted.Root) {
 		delete(l.tracked, t.key)
+		l.admission.forget(t.key)
 		return
 	}
 	t.rely(errors.Join(l.known.Errors...))

@@ -50,7 +50,7 @@ func imagePatch(pod Pod, images map[string]string) ([]byte, error) {
 	spec := map[string][]container{}
 	for _, name := range pod.Containers {
 		list := "containers"
-		if slices.Contains(pod.Sidecars, name) {
+		if slices.Contains(pod.NativeSidecars, name) {
 			list = "initContainers"
 		}
 		if image := images[name]; image != "" {

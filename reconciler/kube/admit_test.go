@@ -11,7 +11,7 @@ import (
 )
 
 func TestOnlyImagesAreJudged(t *testing.T) {
-	pod := Pod{Ref: Ref{"default", "game-0", "u1", "7"}, Containers: []string{"main", "log", "proxy"}, Sidecars: []string{"proxy"}}
+	pod := Pod{Ref: Ref{"default", "game-0", "u1", "7"}, Containers: []string{"main", "log", "proxy"}, NativeSidecars: []string{"proxy"}}
 	got, err := imagePatch(pod, map[string]string{"main": "game@sha256:2", "log": "", "proxy": "proxy@sha256:3", "gone": "x"})
 	want := `{"metadata":{"uid":"u1"},"spec":{"containers":[{"name":"main","image":"game@sha256:2"}],"initContainers":[{"name":"proxy","image":"proxy@sha256:3"}]}}`
 	if err != nil || string(got) != want {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 
 // Limits of walks from pods to what owns them.
 const (
-	maxLevels    = 8
+	maxAbove     = 32     // owners of one pod
 	maxOwners    = 10_000 // remembered
 	ownerTimeout = 10 * time.Second
 	ownerRetry   = time.Minute
@@ -64,7 +65,7 @@ func (o *owners) only(ctx context.Context, pods []*corev1.Pod, uid string) (owne
 		clear(o.known)
 	}
 	for _, pod := range pods {
-		yes, why := o.lead(ctx, pod.Namespace, pod.OwnerReferences, types.UID(uid), maxLevels)
+		yes, why := o.lead(ctx, pod, types.UID(uid))
 		switch {
 		case yes:
 			owned = append(owned, pod)
@@ -80,27 +81,24 @@ func (o *owners) only(ctx context.Context, pods []*corev1.Pod, uid string) (owne
 	return nil, err
 }
 
-// lead tells whether any way up leads to an object.
-func (o *owners) lead(ctx context.Context, namespace string, refs []metav1.OwnerReference, to types.UID, levels int) (bool, error) {
-	var unknown error
-	for _, ref := range refs {
+// lead tells whether any way up from a pod leads to an object.
+func (o *owners) lead(ctx context.Context, pod *corev1.Pod, to types.UID) (yes bool, unknown error) {
+	ways, seen := pod.OwnerReferences, map[types.UID]bool{}
+	for len(ways) > 0 && len(seen) < maxAbove {
+		ref := ways[0]
+		ways = ways[1:]
 		if ref.UID == to {
 			return true, nil
 		}
-		if levels == 0 {
+		if seen[ref.UID] {
 			continue
 		}
-		above, err := o.above(ctx, namespace, ref)
-		yes := false
-		if err == nil {
-			yes, err = o.lead(ctx, namespace, above, to, levels-1)
-		}
-		if yes {
-			return true, nil
-		}
+		seen[ref.UID] = true
+		above, err := o.above(ctx, pod.Namespace, ref)
 		if err != nil && !errors.Is(unknown, ErrNotListed) {
 			unknown = err
 		}
+		ways = slices.Concat(ways, above)
 	}
 	return false, unknown
 }
@@ -127,6 +125,9 @@ func (o *owners) ask(ctx context.Context, namespace string, ref metav1.OwnerRefe
 	owners, err := o.family.of(ctx, namespace, ref)
 	o.mu.Lock()
 	known.owners, known.err, known.asking, known.due = owners, err, false, time.Now().Add(ownerRetry)
+	if errors.Is(err, context.Canceled) { // nobody wants to know any more; others may later
+		delete(o.known, ref.UID)
+	}
 	o.mu.Unlock()
 	o.changed()
 }

@@ -28,8 +28,8 @@ const (
 type Pod struct {
 	plan.Pod
 	Ref Ref
-	// Containers by name, native sidecars included, which Sidecars are.
-	Containers, Sidecars []string
+	// Containers by name, native sidecars included.
+	Containers, NativeSidecars []string
 	// Sidecar is where the pod's sidecar would listen; "" while the pod has no
 	// address.
 	Sidecar string
@@ -68,8 +68,9 @@ func fromPod(pod *corev1.Pod) Pod {
 		},
 		Ref:        Ref{pod.Namespace, pod.Name, string(pod.UID), pod.ResourceVersion},
 		Containers: slices.Concat(containerNames(pod), nativeSidecars(pod)),
-		Sidecars:   nativeSidecars(pod),
-		Sidecar:    sidecarAddress(pod),
+
+		NativeSidecars: nativeSidecars(pod),
+		Sidecar:        sidecarAddress(pod),
 	}
 	read(pod, api.DesiredAnnotation, &p.Desired)
 	read(pod, api.PrepareAnnotation, &p.Prepare)

@@ -107,12 +107,6 @@ func (c *cluster) setReady(p *simPod, ready bool) {
 	}
 }
 
-// bear has a pod be one that was started on the image of a version.
-func (c *cluster) bear(p *simPod, version string) {
-	c.pulled[p.Node+" game:"+version] = true
-	p.born, p.at, p.OwnImages = version, version, map[string]string{"main": "game:" + version}
-}
-
 // restart gives a pod's container a new root, that of its own image.
 func (c *cluster) restart(p *simPod) {
 	c.started++

@@ -70,6 +70,12 @@ func (h *history) unprotectedBy(now time.Time, deferred []api.DeferredPod) bool 
 	return false
 }
 
+// bear has a pod be one that was started on the image of a version.
+func (c *cluster) bear(p *simPod, version string) {
+	c.pulled[p.Node+" game:"+version] = true
+	p.born, p.at, p.OwnImages = version, version, map[string]string{"main": "game:" + version}
+}
+
 // fresh: the revision is new, and no pod was told of it.
 func (c *cluster) fresh() bool {
 	return (c.stable == nil || c.stable.ID != c.revision.ID) && c.asked() == 0

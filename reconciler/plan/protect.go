@@ -41,12 +41,13 @@ func (w *world) since(p Pod) (since time.Time, deferred bool) {
 // still wanted: a protection that ends for a moment, while another pod has the
 // turn, does not begin the deadline anew.
 func (w *world) deferred(passed []Pod) (pods []api.DeferredPod) {
+	over := byUID(passed)
 	for _, p := range w.pods {
 		since, before := w.since(p)
 		switch {
 		case before && w.wants(p):
 			pods = append(pods, api.DeferredPod{Name: p.Name, Since: since})
-		case contains(passed, p):
+		case over[p.UID]:
 			pods = append(pods, api.DeferredPod{Name: p.Name, Since: w.in.Now.UTC().Truncate(time.Second)})
 		}
 	}
@@ -103,6 +104,10 @@ func (w *world) protected(passed []Pod) string {
 	return fmt.Sprintf("%s protected by %s: %s", are, strings.Join(reasons, ", "), named(passed))
 }
 
-func contains(pods []Pod, p Pod) bool {
-	return slices.ContainsFunc(pods, func(other Pod) bool { return other.UID == p.UID && other.Name == p.Name })
+func byUID(pods []Pod) map[string]bool {
+	uids := map[string]bool{}
+	for _, p := range pods {
+		uids[p.UID] = true
+	}
+	return uids
 }

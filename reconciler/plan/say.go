@@ -28,9 +28,10 @@ func (w *world) counts() api.Counts {
 
 // rows are all pods by name, and those where something failed.
 func (w *world) rows(passed []Pod) (rows, failures []api.PodRow) {
+	over := byUID(passed)
 	for _, p := range w.pods {
 		row := w.row(p)
-		if row.State == "Waiting" && contains(passed, p) {
+		if row.State == "Waiting" && over[p.UID] {
 			row.State = "Protected"
 		}
 		rows = append(rows, row)
@@ -80,7 +81,7 @@ func (w *world) settled(p Pod) bool {
 }
 
 func (w *world) chose(p Pod) bool {
-	return contains(w.chosen, p)
+	return slices.ContainsFunc(w.chosen, func(c Pod) bool { return c.UID == p.UID && c.Name == p.Name })
 }
 
 // state of a pod that is where it should be, in one word.
