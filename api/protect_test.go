@@ -38,3 +38,14 @@ func TestProtectionEnds(t *testing.T) {
 		t.Errorf("without one: %s", got)
 	}
 }
+
+func TestDeferredPodsBelongToTheirRevision(t *testing.T) {
+	at := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	s := HotPatchStatus{Revision: "r2", Deferred: []DeferredPod{{Name: "game-0", Since: at}}}
+	if got := s.DeferredSince("r2"); len(got) != 1 || !got["game-0"].Equal(at) {
+		t.Errorf("%v", got)
+	}
+	if got := s.DeferredSince("r3"); len(got) != 0 {
+		t.Errorf("of another revision: %v", got)
+	}
+}

@@ -88,10 +88,10 @@ type DeferredPod struct {
 // DeferredSince is, by name, since when the rollout of a revision wants pods that
 // it passed over. Another revision is another rollout.
 func (s HotPatchStatus) DeferredSince(revision string) map[string]time.Time {
-	since := map[string]time.Time{}
-	if s.Revision != revision {
-		return since
+	if s.Revision != revision || len(s.Deferred) == 0 {
+		return nil
 	}
+	since := map[string]time.Time{}
 	for _, d := range s.Deferred {
 		since[d.Name] = d.Since
 	}
