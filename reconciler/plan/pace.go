@@ -118,20 +118,20 @@ func (w *world) again(next step) (at time.Time) {
 	if !w.complete(w.counts()) {
 		at = w.window.turns
 	}
-	at = sooner(at, w.unprotected(next.passed))
+	at = earlier(at, w.unprotected(next.passed))
 	if next.waits == "" || w.window.closed {
 		return at
 	}
 	for _, p := range w.pods {
 		if w.proving(p) && p.Ready {
-			at = sooner(at, w.proven(p))
+			at = earlier(at, w.proven(p))
 		}
 	}
 	return at
 }
 
-// sooner of two times, of which the zero one means never.
-func sooner(a, b time.Time) time.Time {
+// earlier of two times, of which the zero one means never.
+func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
 	}
