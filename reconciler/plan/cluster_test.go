@@ -123,7 +123,7 @@ func (c *cluster) crash(p *simPod) {
 	c.restart(p)
 	c.setReady(p, false)
 	p.ContainerIDs = map[string]string{}
-	if !p.Touched && p.born != "" {
+	if len(p.Observed.Containers) == 0 && p.born != "" {
 		p.at = ""
 	}
 }
@@ -212,7 +212,10 @@ func (c *cluster) work(p *simPod) {
 	for _, want := range p.Desired.Containers {
 		p.Observed.Containers = append(p.Observed.Containers, c.since(before, c.swap(p, want)))
 	}
-	p.Touched = true
+	if len(before) == 0 && p.born != "" {
+		p.moved = c.now // what was started so is proven from when it is seen
+	}
+	p.Touched = p.Touched || p.at == p.Desired.Revision // then there is a label
 }
 
 // since gives what was seen the time at which it was first so.
@@ -240,7 +243,7 @@ func (c *cluster) pull(node string, want api.DesiredContainer) api.PreparedImage
 func (c *cluster) swap(p *simPod, want api.DesiredContainer) api.ObservedContainer {
 	is := api.ObservedContainer{Name: want.Name, ContainerID: p.ContainerIDs[want.Name], Image: want.Image, State: api.StatePatched}
 	there := p.at == p.Desired.Revision
-	if !there || !p.Touched { // what was started so is proven from when it is seen
+	if !there {
 		p.moved = c.now
 	}
 	p.at = p.Desired.Revision

@@ -22,6 +22,7 @@ import (
 //	crash POD…                 none runs, until `restart`
 //	overwrite POD…             somebody puts another file in place by hand
 //	forget POD…                someone removes what it was asked for
+//	strip POD…                 and what its agent wrote
 //	priority POD 5
 //	zone POD west
 //	fail POD words             the agent's swaps fail, until `heal POD`
@@ -97,6 +98,7 @@ var podCommands = map[string]func(*cluster, *simPod){
 	"unready":   func(c *cluster, p *simPod) { c.setReady(p, false) },
 	"kill":      func(_ *cluster, p *simPod) { p.Gone = true },
 	"forget":    func(_ *cluster, p *simPod) { p.Desired = api.Desired{} },
+	"strip":     func(_ *cluster, p *simPod) { p.Desired, p.Observed = api.Desired{}, api.Observed{} },
 	"restart":   (*cluster).restart,
 	"overwrite": (*cluster).overwrite,
 	"crash":     (*cluster).crash,
