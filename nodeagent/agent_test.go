@@ -109,6 +109,37 @@ func TestAReloadThatIsPendingIsDeliveredOnce(t *testing.T) {
 	}
 }
 
+// Somebody forgot the reload, or got it wrong: the image stays, its program is told.
+func TestAReloadThatIsAskedForLaterIsDeliveredOnce(t *testing.T) {
+	s := tell(t)
+	s.agent()
+	want := api.DesiredContainer{Name: "main", Image: refs["v2"]}
+	for revision, step := range []struct {
+		reload  *api.Reload
+		state   api.State
+		hangups string
+	}{
+		{nil, api.StatePatched, "0"},
+		{hup, api.StateReloaded, "1"},
+		{hup, api.StateReloaded, "1"}, // something else of the revision has changed
+		{&api.Reload{Signal: "SIGHUP", TimeoutSeconds: 5}, api.StateReloaded, "1"},
+		{&api.Reload{Signal: "SIGHUP", Process: "server"}, api.StateReloaded, "2"},
+		{nil, api.StatePatched, "2"},
+	} {
+		want.Reload = step.reload
+		s.wants(fmt.Sprint(revision), want)
+		s.sees(fmt.Sprint(revision), step.state)
+		s.becomes("hangups", step.hangups)
+	}
+	want.Reload = &api.Reload{Signal: "SIGHUP", Require: api.RequireNewBinary, TimeoutSeconds: 1}
+	s.wants("required", want)
+	if is := s.says("required", "on this one since before the reload"); is.State != api.StateFailed || is.Image != refs["v2"] {
+		t.Errorf("observed %+v", is)
+	}
+	s.says("required", "patched 3 times in vain")
+	s.becomes("hangups", "5")
+}
+
 // kubelet says that the container ended; containerd that another one started.
 func TestARestartIsWaitedForAndSwappedAgain(t *testing.T) {
 	s := tell(t)

@@ -34,6 +34,8 @@ type container struct {
 	// a running container does not take what is ignored.
 	image   runtime.Image
 	ignored string
+	// told: its program was told of the root that it is on.
+	told bool
 	// ready: kubelet says so of this very container.
 	ready bool
 	// inVain counts patches that came to nothing.
@@ -68,6 +70,9 @@ func (a *Agent) attempt(ctx context.Context, c *container, pod *corev1.Pod) (api
 	observed.InVain = c.inVain
 	if err := a.look(ctx, c); err != nil {
 		return observed, errors.Join(bringErr, err)
+	}
+	if c.told {
+		bringErr = errors.Join(bringErr, a.noteTold(ctx, c))
 	}
 	observed.Image = c.is.Image
 	if c.is.OnOwn {
@@ -154,8 +159,12 @@ func (a *Agent) inspect(ctx context.Context, c *container, pod *corev1.Pod) erro
 	status := statusOf(pod, c.want.Name)
 	c.ready = status.Ready && status.ContainerID == "containerd://"+id
 	c.is.OwnIsImage = c.image.Chain != "" && c.image.Chain == c.rt.Parent
+	if err := a.look(ctx, c); err != nil {
+		return err
+	}
 	c.is.ReloadPending = c.rt.Labels[reloadLabel] != ""
-	return a.look(ctx, c)
+	c.is.Told = c.rt.Labels[toldLabel] == toldOf(c.is.Key, c.want.Reload)
+	return nil
 }
 
 // look reads the container's root off the node.
@@ -178,7 +187,12 @@ func (a *Agent) move(ctx context.Context, c *container) error {
 		return nil
 	}
 	if do == swapTo {
-		if err := errors.Join(refusal(c.want, c.ignored), givenUp(c.inVain)); err != nil {
+		if err := refusal(c.want, c.ignored); err != nil {
+			return err
+		}
+	}
+	if do == swapTo || do == stay && !c.is.ReloadPending {
+		if err := givenUp(c.inVain); err != nil {
 			return err
 		}
 	}

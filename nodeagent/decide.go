@@ -18,6 +18,8 @@ type situation struct {
 	// ReloadPending: a swap was done, or begun, whose reload is not known to
 	// have been delivered.
 	ReloadPending bool
+	// Told: the program was told of this root, by this very reload.
+	Told bool
 }
 
 // move is what to do about the container's root.
@@ -41,7 +43,7 @@ func decide(want api.DesiredContainer, is situation) (do move, reload bool) {
 	default:
 		do = stay
 	}
-	return do, want.Reload != nil && (do != stay || is.ReloadPending)
+	return do, want.Reload != nil && (do != stay || is.ReloadPending || !is.OnOwn && !is.Told)
 }
 
 // settled is the state of a container that is where it should be.

@@ -140,8 +140,10 @@ func (a *Agent) prepareStart(ctx context.Context, s *start, containerID string) 
 	if s.container.UserNamespace {
 		return errUserNamespace
 	}
-	s.root, err = a.runtime.PrepareRoot(ctx, s.container, image)
-	return err
+	if s.root, err = a.runtime.PrepareRoot(ctx, s.container, image); err != nil || s.want.Reload == nil {
+		return err
+	}
+	return a.runtime.SetLabels(ctx, containerID, map[string]string{toldLabel: toldOf(s.root.Key, s.want.Reload)}) // it starts there
 }
 
 // startPatched has a container whose processes were just created start on the

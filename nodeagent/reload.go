@@ -14,11 +14,6 @@ import (
 	"hotpatch.dev/hotpatch/nodeagent/swap"
 )
 
-// reloadLabel stands on a container from before the pivot until its reload was
-// delivered, so that an agent killed between the two delivers it again. Its
-// value is the root before, to which a reload that does not take goes back.
-const reloadLabel = "hotpatch.dev/reload-pending"
-
 // settleTime is how long a reload may take before old processes are counted.
 const settleTime = 60 * time.Millisecond
 
@@ -78,9 +73,8 @@ func (a *Agent) signalled(c *container) (process.Process, error) {
 	return found, nil
 }
 
-// finishReload does what of a reload comes after the swap, checks that it took
-// if that is required, and notes that it was delivered. One that did not take is
-// undone.
+// finishReload does what of a reload comes after the swap, and checks that it took
+// if that is required. One that did not take is undone.
 func (a *Agent) finishReload(ctx context.Context, c *container) error {
 	if err := a.deliver(ctx, c); err != nil {
 		return fmt.Errorf("the root is changed, but the reload failed: %w", err)
@@ -101,7 +95,8 @@ func (a *Agent) finishReload(ctx context.Context, c *container) error {
 		}
 		return fmt.Errorf("%w; it is back on the root before", failure)
 	}
-	return a.runtime.SetLabels(ctx, c.rt.ID, map[string]string{reloadLabel: ""})
+	c.told = true
+	return nil
 }
 
 // executor runs commands in containers.
@@ -142,6 +137,9 @@ func (a *Agent) undo(ctx context.Context, c *container) error {
 	if err != nil {
 		return err
 	}
+	if labels[reloadLabel] == "" {
+		return errors.New("it has been on this one since before the reload was asked for")
+	}
 	source, err := a.earlierRoot(ctx, c, labels[reloadLabel])
 	if err != nil {
 		return err
@@ -159,10 +157,9 @@ func (a *Agent) undo(ctx context.Context, c *container) error {
 	if err := a.deliver(ctx, c); err != nil {
 		return err
 	}
-	if _, err := a.settle(ctx, c, settleTime); err != nil {
-		return err
-	}
-	return a.runtime.SetLabels(ctx, c.rt.ID, map[string]string{reloadLabel: ""})
+	_, err = a.settle(ctx, c, settleTime)
+	c.told = err == nil
+	return err
 }
 
 // signalOf is the signal of a reload, 0 if it has none. Names were validated

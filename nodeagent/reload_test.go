@@ -135,7 +135,9 @@ func TestAContainerThatCrashesIsLeftAlone(t *testing.T) {
 	s.agent()
 	s.wants("r2", api.DesiredContainer{Name: "main", Image: refs["v2"]})
 	for range maxInVain {
-		s.sees("r2", api.StatePatched)
+		for s.sees("r2", api.StatePatched).ContainerID != "containerd://"+s.main.ID {
+			time.Sleep(5 * time.Millisecond) // it was the one before
+		}
 		if err := s.main.Kill(); err != nil {
 			t.Fatal(err)
 		}

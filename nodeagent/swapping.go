@@ -30,8 +30,12 @@ func (a *Agent) swap(ctx context.Context, c *container, do move, target *process
 	if err != nil {
 		return err
 	}
-	if c.want.Reload != nil {
-		if err := a.runtime.SetLabels(ctx, c.rt.ID, map[string]string{reloadLabel: c.is.Key}); err != nil {
+	if c.want.Reload != nil || c.is.ReloadPending {
+		before := ""
+		if c.want.Reload != nil {
+			before = c.is.Key
+		}
+		if err := a.runtime.SetLabels(ctx, c.rt.ID, map[string]string{reloadLabel: before}); err != nil {
 			return err
 		}
 	}

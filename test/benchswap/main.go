@@ -1,7 +1,8 @@
 // Command benchswap measures the swap itself, on the cluster of `make cluster`
-// and in one run: under connected clients, step by step, against what kubelet
-// does when a pod's image is patched, and against deleting the pod; then a
-// hundred pods of one node at once.
+// and in one run: under connected clients, step by step (load), against what
+// kubelet does when a pod's image is patched, and against deleting the pod
+// (rivals); what becomes of containers that restart (restarts); a hundred pods of
+// one node at once (crowd).
 package main
 
 import (
@@ -32,7 +33,7 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx); err != nil {
+	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "benchswap:", err)
 		os.Exit(1)
 	}
@@ -41,7 +42,8 @@ func main() {
 // bench is the stage without a reconciler: what pods should run, we say.
 type bench struct{ *stage.Alone }
 
-func run(ctx context.Context) (err error) {
+// run measures the parts that are named, or all.
+func run(ctx context.Context, named []string) (err error) {
 	s, err := stage.Open()
 	if err != nil {
 		return err
@@ -57,8 +59,14 @@ func run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, alone.End(context.WithoutCancel(ctx))) }()
 	b := &bench{alone}
-	for _, part := range []func(context.Context) error{b.underLoad, b.rivals, b.restarted, b.crowded} {
-		if err := part(ctx); err != nil {
+	for _, part := range []struct {
+		name    string
+		measure func(context.Context) error
+	}{{"load", b.underLoad}, {"rivals", b.rivals}, {"restarts", b.restarted}, {"crowd", b.crowded}} {
+		if len(named) > 0 && !slices.Contains(named, part.name) {
+			continue
+		}
+		if err := part.measure(ctx); err != nil {
 			return err
 		}
 	}

@@ -1,9 +1,12 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/test/stage"
@@ -54,4 +57,43 @@ func TestWindowHoldsARelease(t *testing.T) {
 	s.push("Release v2 at any time")
 	s.settled("game-server", api.PhaseComplete, 8, 8)
 	s.must(stage.SameLives(before, s.lives()))
+}
+
+// Two servers are to be first; the second waits until the first has stood for two
+// seconds.
+func TestOrderAndMinReadySeconds(t *testing.T) {
+	s := open(t)
+	pods, err := on.Pods(s.ctx, "game-server")
+	s.must(err)
+	first, second := pods[5].Name, pods[2].Name
+	s.prefer(first, "20")
+	s.prefer(second, "10")
+	s.edit(stage.Images, "newTag: v1", "newTag: v2")
+	s.edit(stage.Policy, "partition: 0 ", "partition: 6 ")
+	s.edit(stage.Policy, "maxConcurrent: 25%", "maxConcurrent: 1\n    minReadySeconds: 2\n    order: [priority, newest]")
+	s.push("Release v2 to those that matter least")
+	s.settled("game-server", api.PhasePaused, 2, 8)
+	var seen []time.Time
+	for _, name := range []string{first, second} {
+		pod, err := on.Kube.CoreV1().Pods(stage.Namespace).Get(s.ctx, name, metav1.GetOptions{})
+		s.must(err)
+		o, err := stage.Observed(*pod)
+		s.must(err)
+		if o.Containers[0].State != api.StateReloaded {
+			t.Errorf("pod %s was to be among the first, and is %s", name, o.Containers[0].State)
+		}
+		seen = append(seen, o.Containers[0].Time)
+	}
+	if wait := seen[1].Sub(seen[0]); wait < 2*time.Second {
+		t.Errorf("the second server followed after %s, want two seconds", wait)
+	}
+}
+
+// prefer gives a pod a priority until the test ends.
+func (s *scene) prefer(pod, priority string) {
+	s.Helper()
+	const label = "game.kruise.io/gs-update-priority"
+	_, err := on.Kubectl(s.ctx, "-n", stage.Namespace, "label", "pod", pod, label+"="+priority)
+	s.must(err)
+	s.Cleanup(func() { on.Kubectl(context.Background(), "-n", stage.Namespace, "label", "pod", pod, label+"-") })
 }

@@ -58,6 +58,10 @@ func (a *Alone) End(ctx context.Context) error {
 	return err
 }
 
+// share of a core, in thousandths, that all servers ask for together, as those do
+// that matter: of two cores, who asks for next to nothing waits for all the others.
+const share = 800
+
 // Scale waits until so many are Ready.
 func (a *Alone) Scale(ctx context.Context, replicas int) error {
 	manifest, err := os.ReadFile(filepath.Join(a.Root, "examples/hot-patch/deploy/deployment.yaml"))
@@ -65,7 +69,7 @@ func (a *Alone) Scale(ctx context.Context, replicas int) error {
 		return err
 	}
 	text := strings.NewReplacer("name: game-server\n", "name: "+a.app+"\n", "app: game-server", "app: "+a.app,
-		"replicas: 8", fmt.Sprintf("replicas: %d", replicas)).Replace(string(manifest))
+		"replicas: 8", fmt.Sprintf("replicas: %d", replicas), "cpu: 10m", fmt.Sprintf("cpu: %dm", share/max(replicas, 1))).Replace(string(manifest))
 	file := filepath.Join(os.TempDir(), a.app+".yaml")
 	defer os.Remove(file)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
