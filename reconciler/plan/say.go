@@ -140,12 +140,14 @@ func (w *world) inTheMeantime(next step) string {
 	return strings.Join(words, "; ")
 }
 
+const suspendedInGit = "suspended in Git"
+
 // suspended says that it is, and by what.
 func (w *world) suspended() string {
 	if w.in.SuspendedBy != "" {
-		return "suspended in Git by " + w.in.SuspendedBy
+		return suspendedInGit + " by " + w.in.SuspendedBy
 	}
-	return "suspended in Git"
+	return suspendedInGit
 }
 
 // toldBefore names those that were told before nothing new might start, and may
