@@ -185,9 +185,12 @@ var sortKeys = []SortKey{SortPriority, SortOrdinal, SortOrdinalAscending, SortOl
 
 // Rollout paces a change.
 type Rollout struct {
-	// Partition is how many pods stay on the stable revision. Percent rounds
-	// up, but less than 100% always lets one pod change.
+	// Partition is how many pods stay on the stable revision, after all steps if
+	// there are some. Percent rounds up, but less than 100% always lets one pod
+	// change.
 	Partition IntOrPercent `json:"partition,omitzero"`
+	// Steps are the way there, one after the other.
+	Steps []Step `json:"steps,omitempty"`
 	// MaxConcurrent is how many pods may be changing at once; default 25%,
 	// rounded up, at least one.
 	MaxConcurrent IntOrPercent `json:"maxConcurrent,omitzero"`

@@ -67,6 +67,11 @@ func TestSchemaAgreesWithDecode(t *testing.T) {
 		{"an order", `"40%"`, "0, order: [zone-spread, oldest]", true},
 		{"a strange order", `"40%"`, "0, order: [alphabetical]", false},
 		{"twice the same", `"40%"`, "0, order: [oldest, oldest]", false},
+		{"steps", `"40%"`, "0, steps: [{partition: 75%}, {pause: {}}, {partition: 3}, {pause: {duration: 1h30m}}]", true},
+		{"a step of two kinds", `"40%"`, "0, steps: [{partition: 3, pause: {}}]", false},
+		{"a step of no kind", `"40%"`, "0, steps: [{}]", false},
+		{"a step of another kind", `"40%"`, "0, steps: [{setWeight: 20}]", false},
+		{"a pause without a unit", `"40%"`, "0, steps: [{pause: {duration: '10'}}]", false},
 		{"a window", `"40%"`, "0, window: {schedule: '0 22 * * 1-5', duration: 4h, timeZone: Europe/Berlin}", true},
 		{"two windows", `"40%"`, "0, window: [{schedule: '@daily', duration: 4h}, {schedule: '@weekly', duration: 1h30m}]", true},
 		{"a window without an end", `"40%"`, "0, window: {schedule: '@daily'}", false},
@@ -112,6 +117,7 @@ func TestSchemaAgreesWithDecode(t *testing.T) {
 	}
 }
 
+// durationPattern is what people write: 4h, 1h30m.
 const durationPattern = `^([0-9]+(\.[0-9]+)?(h|m|s))+$`
 
 // generate makes the schema of a HotPatch as a person writes one.
@@ -184,6 +190,8 @@ func tellRules(s *jsonschema.Schema) {
 	dependsOn.UniqueItems = true
 	name := strings.Trim(namePattern.String(), "^$")
 	dependsOn.Items.Pattern = "^(" + name + "/)?" + name + "$"
+	at(s, "spec.rollout.steps").OneOf = given([]string{"partition"}, []string{"pause"})
+	at(s, "spec.rollout.steps.pause.duration").Pattern = durationPattern
 	at(s, "spec.files").OneOf = given([]string{"from"}, []string{"url", "sha256"})
 }
 

@@ -1,6 +1,9 @@
 package api
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Phase of a HotPatch on one cluster.
 type Phase string
@@ -38,6 +41,8 @@ type HotPatchStatus struct {
 	Files      []DesiredFile      `json:"files,omitempty"`
 	// Stable is the last revision that reached every pod.
 	Stable *StableRevision `json:"stable,omitempty"`
+	// Progress on the rollout's steps, if it has some.
+	Progress *Progress `json:"progress,omitempty"`
 	// Pods are rows while there are at most MaxPodRows; Failures are always
 	// complete.
 	Pods     []PodRow `json:"pods,omitempty"`
@@ -73,7 +78,11 @@ type Counts struct {
 
 // StableRevision is everything needed to go back to a revision.
 type StableRevision struct {
-	Revision   string             `json:"revision"`
+	Revision string `json:"revision"`
+	// Source is a commit that asked for it.
+	Source Source `json:"source,omitzero"`
+	// Images by container, as Git named them then.
+	Images     map[string]string  `json:"images,omitempty"`
 	Containers []DesiredContainer `json:"containers,omitempty"`
 	Files      []DesiredFile      `json:"files,omitempty"`
 }
@@ -96,6 +105,43 @@ func (s HotPatchStatus) DeferredSince(revision string) map[string]time.Time {
 		since[d.Name] = d.Since
 	}
 	return since
+}
+
+// Pinned is the digest that the image of a container means, if Git named it so in
+// the revision that is recorded, or in the stable one: whoever goes back must find
+// what was there, whatever has become of the tag. "" if it means none yet.
+func (s HotPatchStatus) Pinned(c Container) string {
+	if digest := pinned(s.Images, s.Containers, c); digest != "" || s.Stable == nil {
+		return digest
+	}
+	return pinned(s.Stable.Images, s.Stable.Containers, c)
+}
+
+func pinned(images map[string]string, containers []DesiredContainer, c Container) string {
+	i := slices.IndexFunc(containers, func(known DesiredContainer) bool { return known.Name == c.Name })
+	if i < 0 || images[c.Name] != c.Image {
+		return ""
+	}
+	return containers[i].Image
+}
+
+// Progress is how far a rollout has come on its steps. Pods are only changed as
+// far as a Progress in Git allows: after a crash nothing is ahead of it.
+type Progress struct {
+	// Revision that is rolled out; that of another one means nothing.
+	Revision string `json:"revision"`
+	// Step it is at, from 1; one more than there are when all are passed.
+	Step int `json:"step"`
+	// Passed is the StepsID of the steps before. Where Git has others there, the
+	// rollout begins at the first step again.
+	Passed string `json:"passed,omitempty"`
+	// Since is when the pause it is at began, of one with a duration.
+	Since time.Time `json:"since,omitzero"`
+}
+
+// Same tells whether two rollouts are equally far; nil is one without steps.
+func (p *Progress) Same(other *Progress) bool {
+	return p == other || p != nil && other != nil && *p == *other
 }
 
 // PodRow is one pod in a status. No container IDs and no times: a row changes

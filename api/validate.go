@@ -11,11 +11,12 @@ import (
 )
 
 var (
-	namePattern    = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
-	versionPattern = regexp.MustCompile(`^v\d+(?:\.\d+)*$`)
-	digestPattern  = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	imagePattern   = regexp.MustCompile(`^([a-zA-Z0-9.-]+(:\d+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?$`)
-	signalPattern  = regexp.MustCompile(`^SIG(HUP|INT|QUIT|USR1|USR2|TERM|CONT|WINCH|RTMIN(\+\d+)?)$`)
+	namePattern     = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
+	versionPattern  = regexp.MustCompile(`^v\d+(?:\.\d+)*$`)
+	digestPattern   = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	imagePattern    = regexp.MustCompile(`^([a-zA-Z0-9.-]+(:\d+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?$`)
+	revisionPattern = regexp.MustCompile(`^[0-9a-f]{10}$`)
+	signalPattern   = regexp.MustCompile(`^SIG(HUP|INT|QUIT|USR1|USR2|TERM|CONT|WINCH|RTMIN(\+\d+)?)$`)
 )
 
 // ValidVersion tells whether a file version has the form v1, v1.2, v20261123.
@@ -29,6 +30,8 @@ func (h HotPatch) Validate(file string) error {
 	v.check(h.Kind == KindHotPatch, "kind", "want %s, got %q", KindHotPatch, h.Kind)
 	v.check(namePattern.MatchString(h.Metadata.Name), "metadata.name", "want a lower case DNS name, got %q", h.Metadata.Name)
 	v.check(namePattern.MatchString(h.Metadata.Namespace), "metadata.namespace", "want a lower case DNS name, got %q", h.Metadata.Namespace)
+	_, err := h.Promotion()
+	v.check(err == nil, "metadata.annotations["+PromoteAnnotation+"]", "%v", err)
 	v.target(h.Spec.Target)
 	v.containers(h.Spec.Containers)
 	v.files(h.Spec.Files)
@@ -138,6 +141,7 @@ func (v *validation) rollout(r Rollout) {
 	v.share("partition", r.Partition)
 	v.share("maxConcurrent", r.MaxConcurrent)
 	v.share("maxUnavailable", r.MaxUnavailable)
+	v.steps(r)
 	v.order(r.Order)
 	v.windows(r.Window)
 	v.protect(r.Protect)

@@ -32,12 +32,17 @@ func (r *remote) tip(ctx context.Context) (plumbing.Hash, error) {
 }
 
 // fetch gets the branch's tip with its whole tree and nothing before it; a nil
-// store if the tip is the one known. A fresh store each time is what makes it
-// right after a force-push or a rollback: go-git's incremental shallow fetches
-// then miss objects and say nothing.
+// store if the tip is the one known.
 func (r *remote) fetch(ctx context.Context, known plumbing.Hash) (plumbing.Hash, *memory.Storage, error) {
+	return r.fetchLast(ctx, known, 1)
+}
+
+// fetchLast gets the branch's last commits, so many. A fresh store each time is
+// what makes it right after a force-push or a rollback: go-git's incremental
+// shallow fetches then miss objects and say nothing.
+func (r *remote) fetchLast(ctx context.Context, known plumbing.Hash, commits int) (plumbing.Hash, *memory.Storage, error) {
 	for {
-		tip, store, err := r.exchange(ctx, known)
+		tip, store, err := r.exchange(ctx, known, commits)
 		if !errors.Is(err, errMoved) || ctx.Err() != nil {
 			return tip, store, err
 		}
@@ -46,7 +51,7 @@ func (r *remote) fetch(ctx context.Context, known plumbing.Hash) (plumbing.Hash,
 
 // exchange lists and fetches in one session: go-git's Fetch would list again
 // after whoever asked where the tip is.
-func (r *remote) exchange(ctx context.Context, known plumbing.Hash) (plumbing.Hash, *memory.Storage, error) {
+func (r *remote) exchange(ctx context.Context, known plumbing.Hash, commits int) (plumbing.Hash, *memory.Storage, error) {
 	limited, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
 	session, advertised, err := r.list(limited)
@@ -59,7 +64,7 @@ func (r *remote) exchange(ctx context.Context, known plumbing.Hash) (plumbing.Ha
 		return tip, nil, err
 	}
 	store := memory.NewStorage()
-	if err := fetchOne(limited, session, advertised, tip, store); err != nil {
+	if err := fetchFrom(limited, session, advertised, tip, commits, store); err != nil {
 		return tip, nil, r.moved(ctx, tip, r.explain("fetch from", err))
 	}
 	return tip, store, nil
@@ -112,8 +117,9 @@ func (r *remote) connect() (transport.Transport, *transport.Endpoint, transport.
 	return git, endpoint, method, err
 }
 
-// fetchOne puts one commit and its tree into a store.
-func fetchOne(ctx context.Context, session transport.UploadPackSession, advertised *packp.AdvRefs, commit plumbing.Hash, store *memory.Storage) error {
+// fetchFrom puts a commit, those before it up to a number, and their trees into a
+// store.
+func fetchFrom(ctx context.Context, session transport.UploadPackSession, advertised *packp.AdvRefs, commit plumbing.Hash, commits int, store *memory.Storage) error {
 	request := packp.NewUploadPackRequestFromCapabilities(advertised.Capabilities)
 	for _, c := range []capability.Capability{capability.Shallow, capability.NoProgress} {
 		if advertised.Capabilities.Supports(c) {
@@ -122,7 +128,7 @@ func fetchOne(ctx context.Context, session transport.UploadPackSession, advertis
 			}
 		}
 	}
-	request.Wants, request.Depth = []plumbing.Hash{commit}, packp.DepthCommits(1)
+	request.Wants, request.Depth = []plumbing.Hash{commit}, packp.DepthCommits(commits)
 	response, err := session.UploadPack(ctx, request)
 	if err != nil {
 		return err

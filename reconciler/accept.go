@@ -106,7 +106,7 @@ func (r *Reconciler) pin(ctx context.Context, t *tracked) ([]api.DesiredContaine
 	var pinned []api.DesiredContainer
 	var errs []error
 	for i, c := range t.wanted.HotPatch.Spec.Containers {
-		digest := t.pinned(c)
+		digest := t.record.Pinned(c)
 		if digest == "" {
 			var err error
 			if digest, err = r.digests.get(ctx, t.key, c.Image); errors.Is(err, errWaiting) {
@@ -118,20 +118,6 @@ func (r *Reconciler) pin(ctx context.Context, t *tracked) ([]api.DesiredContaine
 		pinned = append(pinned, c.Pinned(digest))
 	}
 	return pinned, errors.Join(errs...)
-}
-
-// pinned is the digest that the record has for a container's image, "" if it
-// has none.
-func (t *tracked) pinned(c api.Container) string {
-	if t.record.Images[c.Name] != c.Image {
-		return ""
-	}
-	for _, known := range t.record.Containers {
-		if known.Name == c.Name {
-			return known.Image
-		}
-	}
-	return ""
 }
 
 // wantedFiles are the wish's files by digest. Those of the repository get their

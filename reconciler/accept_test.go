@@ -133,7 +133,18 @@ func TestTagMeansOneDigestWhileGitNamesIt(t *testing.T) {
 		t.Errorf("a restart changed the image to %s (%v)", restarted.image(), err)
 	}
 
-	tr.wanted = testWish("c4", shelf.host+"/game:v2@"+moved[strings.LastIndex(moved, "sha256:"):], 0)
+	third := shelf.push("game:v3")
+	tr.record.Stable = reached(tr.record)
+	tr.wanted = testWish("c4", shelf.host+"/game:v3", 0)
+	if err := r.settle(tr); err != nil || tr.image() != third {
+		t.Errorf("v3 is %s (%v), want %s", tr.image(), err, third)
+	}
+	tr.wanted = testWish("c5", image, 0)
+	if err := r.settle(tr); err != nil || tr.image() != first {
+		t.Errorf("back to the stable revision is %s (%v), want %s", tr.image(), err, first)
+	}
+
+	tr.wanted = testWish("c6", shelf.host+"/game:v2@"+moved[strings.LastIndex(moved, "sha256:"):], 0)
 	if err := r.settle(tr); err != nil || tr.image() != moved {
 		t.Errorf("another reference gave %s (%v), want %s", tr.image(), err, moved)
 	}

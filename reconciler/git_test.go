@@ -36,7 +36,10 @@ func lead(t *testing.T, repo *gittest.Repo, statusBranch string, cluster observe
 	r.jobs.ended = func() { r.trigger.fire(workEnded) }
 	r.follower = &follower{source: source, schedule: hourly, path: ".", metrics: r.metrics, poll: newTrigger(),
 		found: func() { r.trigger.fire(newCommit) }, polled: func() { r.recorder.sourcePolled() }}
-	r.recorder = &recorder{branch: writer, cluster: "box", metrics: r.metrics, wake: newTrigger()}
+	r.recorder = &recorder{branch: writer, cluster: "box", metrics: r.metrics, wake: newTrigger(), stepped: func() { r.trigger.fire(workEnded) }}
+	if pods, ok := cluster.(annotator); ok {
+		r.executor.pods = pods
+	}
 	log, err := logging.New(t.Output(), "text", "debug")
 	if err != nil {
 		t.Fatal(err)

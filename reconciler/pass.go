@@ -189,6 +189,7 @@ func notListed(err error) error {
 func (l *loop) plan(t *tracked, pods []kube.Pod) *plan.Plan {
 	defer l.metrics.stage("plan")()
 	t.waitsFor = l.behind(t)
+	promotion, _ := t.accepted.HotPatch.Promotion() // one that is wrong was not accepted
 	input := plan.Input{
 		HotPatch:    t.accepted.HotPatch.Metadata.Name,
 		Target:      t.accepted.HotPatch.Spec.Target.String(),
@@ -198,6 +199,9 @@ func (l *loop) plan(t *tracked, pods []kube.Pod) *plan.Plan {
 		SuspendedBy: inWords(t.brakes),
 		WaitsFor:    t.waitsFor,
 		Deferred:    t.record.DeferredSince(t.accepted.revision.ID),
+		Progress:    t.record.Progress,
+		Unrecorded:  !l.recorder.holds(t.key, t.record.Progress),
+		Promotion:   promotion,
 		Now:         time.Now(),
 	}
 	input.Unjudged, input.Refusal = l.admission.verdict(t)

@@ -106,7 +106,7 @@ func newReconciler(o Options) (*Reconciler, error) {
 	r.admission = newAdmission(cluster, r.jobs, r.metrics)
 	r.follower = &follower{source: source, schedule: schedule, path: o.Path, metrics: r.metrics, poll: newTrigger(),
 		found: func() { r.trigger.fire(newCommit) }, polled: func() { r.recorder.sourcePolled() }}
-	r.recorder = &recorder{branch: writer, cluster: o.Cluster, metrics: r.metrics, wake: newTrigger()}
+	r.recorder = &recorder{branch: writer, cluster: o.Cluster, metrics: r.metrics, wake: newTrigger(), stepped: func() { r.trigger.fire(workEnded) }}
 	r.lead = func(ctx context.Context, work func(context.Context) error) error {
 		return cluster.Lead(ctx, o.Namespace, o.Identity, work)
 	}

@@ -45,6 +45,7 @@ type recorder struct {
 	cluster string
 	metrics *metrics
 	wake    *trigger
+	stepped func()      // called when Git holds that a rollout has come further
 	polled  atomic.Bool // the source was, since the branch was looked at
 
 	mu      sync.Mutex
@@ -189,14 +190,16 @@ func (r *recorder) gather(ctx context.Context) {
 	}
 }
 
-// ended tells whether something is to be told that is more than progress.
+// ended tells whether something is to be told that is more than progress. A new
+// step is: pods wait for Git to hold it.
 func (r *recorder) ended() bool {
 	r.mu.Lock()
 	latest, written := r.latest, r.written // replaced, never changed
 	r.mu.Unlock()
 	for key, now := range latest {
 		underway := now.status.Phase == api.PhaseProgressing || now.status.Phase == api.PhasePending
-		if before, ok := written[key]; !underway && !(ok && sameMeaning(before, now.status)) {
+		before, ok := written[key]
+		if !now.status.Progress.Same(before.Progress) || !underway && !(ok && sameMeaning(before, now.status)) {
 			return true
 		}
 	}
@@ -235,5 +238,25 @@ func (r *recorder) commit(ctx context.Context, limit time.Duration) error {
 	r.mu.Lock()
 	r.written, r.last = next, time.Now()
 	r.mu.Unlock()
+	if stepped(written, next) {
+		r.stepped()
+	}
 	return nil
+}
+
+func stepped(before, after map[string]api.HotPatchStatus) bool {
+	for key, now := range after {
+		if !now.Progress.Same(before[key].Progress) {
+			return true
+		}
+	}
+	return false
+}
+
+// holds tells whether Git has a HotPatch's progress. A crash loses what it has
+// not, so that nothing may be done yet that takes it for granted.
+func (r *recorder) holds(key string, p *api.Progress) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return p.Same(r.written[key].Progress)
 }

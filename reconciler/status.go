@@ -22,13 +22,13 @@ func (t *tracked) status(cluster string, now time.Time, p *plan.Plan) api.HotPat
 	if p != nil {
 		t.accepted.describe(&s)
 		s.Phase, s.Message, s.Counts = p.Phase, p.Message, p.Counts
-		s.Pods, s.Failures, s.Deferred = p.Rows, p.Failures, p.Deferred
+		s.Pods, s.Failures, s.Deferred, s.Progress = p.Rows, p.Failures, p.Deferred, p.Progress
 		s.Warnings = slices.Concat(p.Warnings, t.unread)
 		if len(s.Pods) > api.MaxPodRows {
 			s.Pods = nil
 		}
 		if p.Reached {
-			s.Stable = &api.StableRevision{Revision: s.Revision, Containers: s.Containers, Files: s.Files}
+			s.Stable = reached(s)
 		}
 	}
 	s.SuspendedBy = brakeNames(t.brakes)
@@ -42,6 +42,16 @@ func (t *tracked) status(cluster string, now time.Time, p *plan.Plan) api.HotPat
 		s.Since = now.UTC().Truncate(time.Second)
 	}
 	return s
+}
+
+// reached makes the revision the stable one, and notes the commit that asked for
+// it when it came to be: later ones that ask for the same are no news.
+func reached(s api.HotPatchStatus) *api.StableRevision {
+	stable := &api.StableRevision{Revision: s.Revision, Source: s.Source, Images: s.Images, Containers: s.Containers, Files: s.Files}
+	if was := s.Stable; was != nil && was.Revision == s.Revision && was.Source.Commit != "" {
+		stable.Source = was.Source
+	}
+	return stable
 }
 
 // describe says what is in force.

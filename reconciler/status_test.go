@@ -41,6 +41,11 @@ func TestRevisionThatReachedEveryPodIsTheStableOne(t *testing.T) {
 	if s := tr.record.Stable; s == nil || s.Revision != "r2" || s.Containers[0].Image != "game@sha256:2" {
 		t.Fatalf("stable %+v", s)
 	}
+	tr.accepted.commit = "c2"
+	tr.record = tr.status("box", later, &plan.Plan{Phase: api.PhaseComplete, Reached: true})
+	if s := tr.record.Stable.Source; s.Commit != "c1" || s.Path != "game.yaml" {
+		t.Errorf("it was asked for by %+v", s)
+	}
 	tr.accepted.revision.ID = "r3"
 	if s := tr.status("box", later, &plan.Plan{Phase: api.PhaseProgressing}); s.Stable.Revision != "r2" || s.Revision != "r3" {
 		t.Errorf("stable %s while %s is on its way", s.Stable.Revision, s.Revision)

@@ -1,6 +1,7 @@
 // Command hotpatch is for people and their CI: it checks what a repository asks
-// for, tells what would change on a cluster and why, and shows what was
-// observed. It changes nothing. As kubectl-hotpatch it is a plugin of kubectl.
+// for, tells what would change on a cluster and why, shows what was observed, and
+// makes the commits that a rollout waits for. It changes no cluster. As
+// kubectl-hotpatch it is a plugin of kubectl.
 package main
 
 import (

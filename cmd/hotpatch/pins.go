@@ -28,7 +28,7 @@ type pins struct {
 func (p *pins) pin(ctx context.Context, item render.Item, known api.HotPatchStatus) ([]api.DesiredContainer, error) {
 	var pinned []api.DesiredContainer
 	for i, c := range item.HotPatch.Spec.Containers {
-		image, err := recorded(known, c), error(nil)
+		image, err := known.Pinned(c), error(nil)
 		if image == "" {
 			image, err = p.digest(ctx, c.Image)
 		}
@@ -38,14 +38,6 @@ func (p *pins) pin(ctx context.Context, item render.Item, known api.HotPatchStat
 		pinned = append(pinned, c.Pinned(image))
 	}
 	return pinned, nil
-}
-
-func recorded(known api.HotPatchStatus, c api.Container) string {
-	i := slices.IndexFunc(known.Containers, func(d api.DesiredContainer) bool { return d.Name == c.Name })
-	if i < 0 || known.Images[c.Name] != c.Image {
-		return ""
-	}
-	return known.Containers[i].Image
 }
 
 // digest asks a registry, under its alias if it has one.

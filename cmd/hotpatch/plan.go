@@ -95,6 +95,7 @@ func (p *planner) planOne(ctx context.Context, cluster *cluster, wishes wishes, 
 	if err != nil {
 		return plan.Plan{}, &api.Error{File: w.File, Object: "HotPatch " + h.Key(), Field: "spec.target", Reason: err.Error()}
 	}
+	promotion, _ := h.Promotion() // what is wrong with it is told by validation
 	input := plan.Input{
 		HotPatch:    h.Metadata.Name,
 		Target:      h.Spec.Target.String(),
@@ -104,6 +105,8 @@ func (p *planner) planOne(ctx context.Context, cluster *cluster, wishes wishes, 
 		SuspendedBy: w.suspendedBy,
 		WaitsFor:    wishes.behind(h),
 		Deferred:    w.known.DeferredSince(w.revision.ID),
+		Progress:    w.known.Progress,
+		Promotion:   promotion,
 		Pods:        pods,
 		Now:         time.Now(),
 	}
@@ -111,6 +114,10 @@ func (p *planner) planOne(ctx context.Context, cluster *cluster, wishes wishes, 
 		input.Stable = &plan.Revision{ID: st.Revision, Containers: st.Containers, Files: st.Files}
 	}
 	made := plan.Make(input)
+	if !made.Progress.Same(input.Progress) {
+		input.Progress = made.Progress // which the reconciler records, and goes on
+		made = plan.Make(input)
+	}
 	warnings := slices.Concat(made.Warnings, p.images.ignored(ctx, w.revision.Containers, pods))
 	slices.Sort(warnings)
 	made.Warnings = slices.Compact(warnings) // the agents may have said the same

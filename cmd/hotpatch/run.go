@@ -21,6 +21,7 @@ const (
 	exitFailed  = 1 // misuse, or something could not be reached
 	exitChanges = 2 // plan: something would change
 	exitInvalid = 3 // what the repository asks for is not valid
+	exitTrouble = 4 // watch: it ended, and not well
 )
 
 // commands by name.
@@ -28,6 +29,12 @@ var commands = map[string]func(context.Context, Streams, []string) error{
 	"validate": validate,
 	"plan":     showPlan,
 	"status":   status,
+	"watch":    watch,
+	"history":  history,
+	"promote":  promote,
+	"suspend":  suspend,
+	"resume":   resume,
+	"rollback": rollback,
 	"version":  version,
 }
 
@@ -84,6 +91,9 @@ var errHelp = errors.New("help was shown")
 // errChanges ends a plan that found something to do.
 var errChanges = errors.New("there are changes")
 
+// errTrouble ends a watch of something that did not go well.
+var errTrouble = errors.New("it did not go well")
+
 // invalid is what a repository asks for and must not.
 type invalid struct{ error }
 
@@ -100,6 +110,8 @@ func exitCode(s Streams, err error) int {
 		return exitOK
 	case errors.Is(err, errChanges):
 		return exitChanges
+	case errors.Is(err, errTrouble):
+		return exitTrouble
 	case errors.As(err, &invalid{}):
 		printInvalid(s, err)
 		return exitInvalid

@@ -1,113 +1,20 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/reconciler/plan"
+	"hotpatch.dev/hotpatch/reconciler/render"
 )
 
-// Everything this program says to people stands in this file.
-
-// pages are what `hotpatch help COMMAND` prints.
-var pages = map[string]string{
-	"": `Hotpatch changes what runs inside pods that must not restart, as Git says.
-This program looks; the reconciler in the cluster does.
-
-Usage:
-  PROGRAM COMMAND [flags]
-
-Commands:
-  validate [PATH|URL]  check what a repository asks for
-  plan [PATH|URL]      tell what would change on the cluster now, and why
-  status [NAME...]     show what was observed, from the status branch
-  version              print the version
-
-Exit codes:
-  0  fine; for plan: nothing would change
-  1  misuse, or something could not be reached or read
-  2  plan: something would change
-  3  what the repository asks for is not valid
-
-Example:
-  PROGRAM plan ./hotpatch
-
-"PROGRAM help COMMAND" tells more. Credentials for Git over HTTPS are files:
---git-username-file, --git-password-file, --git-token-file, --git-ca-file.
-`,
-	"validate": `Check every HotPatch and Suspension that a folder, a file or a Git repository asks for.
-
-Usage:
-  PROGRAM validate [PATH|URL] [flags]
-
-A folder is rendered with kustomize as the reconciler does it. All that is wrong
-is told at once, each with its file, object and field; then the exit code is 3.
-
-Flags:
-      --branch NAME   branch of URL (default main)
-      --path DIR      folder in the repository of URL (default .)
-      --schema        print the JSON schema of a HotPatch, for editors
-
-Example:
-  PROGRAM validate ./hotpatch
-`,
-	"plan": `Tell what the reconciler would do now if PATH or URL were what it follows.
-
-Usage:
-  PROGRAM plan [PATH|URL] [flags]
-
-Nothing is changed. Exit codes: 0 nothing to do, 2 something to do, 3 not valid,
-1 could not tell. The actions are the next ones, not all that will follow: pods
-change a few at a time, and images are made ready before the first.
-
-Flags:
-      --branch NAME               branch of URL (default main)
-      --path DIR                  folder in the repository of URL (default .)
-      --repo URL                  repository with the record of what was
-                                  observed (default: URL, or the repository
-                                  that PATH is a clone of)
-      --status-branch NAME        its branch (default hotpatch-status)
-      --cluster NAME              whose record to read, if there are several
-      --kubeconfig FILE           cluster to look at (default $KUBECONFIG or
-                                  ~/.kube/config)
-      --insecure-registries LIST  registries that speak plain HTTP
-      --registry-alias NAME=ADDR  registry that is called NAME in the cluster
-                                  and reached at ADDR from here
-
-Example:
-  PROGRAM plan ./hotpatch --kubeconfig ~/.kube/prod
-`,
-	"status": `Show what was observed of each HotPatch, from the status branch.
-
-Usage:
-  PROGRAM status [NAME...] [flags]
-
-DESIRED is how many pods should be on the newest revision, UPDATED how many were
-seen there, UPDATED_READY how many of those are Ready. AGE is the time since the
-revision or the phase last changed.
-
-Flags:
-      --repo URL       repository, or a clone of it (default $HOTPATCH_REPO or .)
-      --branch NAME    branch with the results (default hotpatch-status)
-      --cluster NAME   one cluster only
-  -n, --namespace NAME one namespace only
-  -o, --output FORMAT  wide (with the pods), json or yaml
-
-Example:
-  PROGRAM status game-server -o wide
-`,
-	"version": `Print the version.
-
-Usage:
-  PROGRAM version
-
-Example:
-  PROGRAM version
-`,
-}
+// Everything this program says to people stands in this file, and its pages in
+// pages.go.
 
 // printPage prints a page under the name that this program was called by.
 func printPage(s Streams, page string) {
@@ -233,4 +140,93 @@ func counted(n int, what string) string {
 		what += "s"
 	}
 	return fmt.Sprintf("%d %s", n, what)
+}
+
+func printCommitted(s Streams, commit, branch, subject string, pushed bool) {
+	what := "push it, or open a pull request"
+	if pushed {
+		what = "pushed"
+	}
+	fmt.Fprintf(s.Out, "%s on %s: %s; %s\n", short(commit), branch, subject, what)
+}
+
+func notPushed(commit, branch string, err error) error {
+	return fmt.Errorf("%s is committed on %s, and not pushed: %w", short(commit), branch, err)
+}
+
+func printAsItIs(s Streams, name, what string) {
+	fmt.Fprintf(s.Out, "%s is %s already in this clone: nothing to commit\n", name, what)
+}
+
+func promoteWords(name string, at api.Progress, steps int, full bool) (subject, body string) {
+	subject = fmt.Sprintf("Promote %s past step %d of %d", name, at.Step, steps)
+	if full {
+		subject = fmt.Sprintf("Promote %s past all its pauses", name)
+	}
+	return subject, fmt.Sprintf("Revision %s, which is at step %d of %d.", at.Revision, at.Step, steps)
+}
+
+func suspendWords(name string, suspend bool) (subject, body string) {
+	if suspend {
+		return "Suspend " + name, "Nothing new starts for it until it is resumed."
+	}
+	return "Resume " + name, "It goes on where it was."
+}
+
+func rollbackWords(h api.HotPatch, stable api.StableRevision) (subject, body string) {
+	return fmt.Sprintf("Roll %s back to revision %s", h.Metadata.Name, stable.Revision),
+		fmt.Sprintf("The last one that reached every pod, as commit %s asked for it:\n%s.", short(stable.Source.Commit), asksFor(h))
+}
+
+func watchWords(st api.HotPatchStatus) string {
+	words := fmt.Sprintf("%s: %s, %d of %d on %s", st.Metadata.Name, st.Phase, st.Counts.Updated, st.Counts.Total, st.Revision)
+	if st.Message != "" {
+		words += ": " + st.Message
+	}
+	return words
+}
+
+func notWithin(name string, timeout time.Duration) error {
+	return fmt.Errorf("%s did not end within %s", name, timeout)
+}
+
+func notOnSteps(name string) error {
+	return fmt.Errorf("%s is on no step, as far as is recorded; `hotpatch status %s` tells where it is", name, name)
+}
+
+func waitsForPods(name string, step, steps int) error {
+	return fmt.Errorf("%s is at step %d of %d, which waits for its pods and for nobody; --full lets it go past all pauses that follow", name, step, steps)
+}
+
+func otherSteps(file string) error {
+	return fmt.Errorf("the steps in %s are not those of the rollout that is under way; is this clone as new as what the reconciler follows?", file)
+}
+
+func severalClusters(name string) error {
+	return fmt.Errorf("%s is not equally far on all clusters; --cluster says which one to go by", name)
+}
+
+func severalRecords(name string, statuses []api.HotPatchStatus) error {
+	var where []string
+	for _, st := range statuses {
+		where = append(where, st.Cluster+"/"+st.Metadata.Namespace)
+	}
+	return fmt.Errorf("there are records of %s in %s; --cluster and --namespace say which", name, strings.Join(where, ", "))
+}
+
+func nothingStable(name string) error {
+	return fmt.Errorf("no revision of %s is recorded that reached every pod; `git revert` undoes a commit, and naming the pods' own image brings that back", name)
+}
+
+// setElsewhere tells people where else to undo a release.
+func setElsewhere(item render.Item, still, since string) error {
+	words := fmt.Sprintf("%s alone does not decide what %s asks for", item.File, item.HotPatch.Key())
+	if still != "" {
+		words += ": " + still
+	}
+	words += "; a kustomization sets it (its images, a patch). Undo that there, with git revert"
+	if since != "" {
+		words += ". Commits since the stable revision:\n  " + strings.ReplaceAll(since, "\n", "\n  ")
+	}
+	return errors.New(words)
 }

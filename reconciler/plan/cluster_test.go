@@ -25,12 +25,18 @@ type cluster struct {
 	judges                    bool
 	policy, admitted, refusal string
 	// deferred as the last plan that was done had them.
-	deferred []api.DeferredPod
-	pods     []*simPod
-	unknown  map[string]bool // images that no registry has
-	pulled   map[string]bool // "node image"
-	started  int             // containers, so far
-	now      time.Time
+	deferred  []api.DeferredPod
+	promotion api.Promotion
+	// progress as the last plan had it, and as Git holds it: the same, while the
+	// Git server is up.
+	progress, recorded *api.Progress
+	gitDown            bool
+	stands             *api.Progress // that of the plan that is judged
+	pods               []*simPod
+	unknown            map[string]bool // images that no registry has
+	pulled             map[string]bool // "node image"
+	started            int             // containers, so far
+	now                time.Time
 }
 
 // simPod is a pod with what is true of it, in plain fields that no plan reads.
@@ -71,8 +77,9 @@ func newCluster() *cluster {
 }
 
 func (c *cluster) input() Input {
-	in := Input{HotPatch: "game", Target: "Deployment game", Revision: c.revision, Stable: c.stable, Rollout: c.rollout,
-		Suspended: c.suspended, SuspendedBy: c.suspendedBy, WaitsFor: c.waitsFor, Deferred: map[string]time.Time{}, Now: c.now}
+	in := Input{HotPatch: "game", Target: "Deployment game", Revision: c.revision, Stable: c.stable, Rollout: c.rollout, Now: c.now,
+		Suspended: c.suspended, SuspendedBy: c.suspendedBy, WaitsFor: c.waitsFor, Deferred: map[string]time.Time{},
+		Progress: c.progress, Unrecorded: !c.progress.Same(c.recorded), Promotion: c.promotion}
 	if c.judges && c.admitted != c.revision.ID {
 		in.Unjudged, in.Refusal = true, c.refusal
 	}
@@ -170,7 +177,16 @@ func (c *cluster) act(plan Plan) {
 		reached := c.revision
 		c.stable = &reached
 	}
+	if c.progress = plan.Progress; !c.gitDown {
+		c.record()
+	}
 }
+
+// record has the Git server take what it was told.
+func (c *cluster) record() { c.gitDown, c.recorded = false, c.progress }
+
+// reborn has the reconciler end, and another one read what Git holds.
+func (c *cluster) reborn() { c.progress = c.recorded }
 
 func (c *cluster) byUID(uid string) *simPod {
 	return c.pods[slices.IndexFunc(c.pods, func(p *simPod) bool { return p.UID == uid })]

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"strings"
+
 	"pgregory.net/rapid"
 
 	"hotpatch.dev/hotpatch/api"
@@ -10,13 +12,17 @@ import (
 // should be after few steps, for good.
 func (h *history) converge(t *rapid.T) {
 	h.heal()
-	steps := 10 + 8*len(h.pods)
+	steps := 10 + 8*len(h.pods) + 6*len(h.rollout.Steps)
 	for i := 0; ; i++ {
 		p, before := h.plan(t), dump(h.input())
 		h.act(p)
 		h.workAll()
 		if dump(h.input()) == before && !p.Again.IsZero() {
 			h.now = p.Again
+			continue
+		}
+		if dump(h.input()) == before && strings.Contains(p.Message, "until somebody runs hotpatch promote game") {
+			h.promotion = api.Promotion{Revision: p.Progress.Revision, Step: p.Progress.Step}
 			continue
 		}
 		if dump(h.input()) == before {
@@ -34,6 +40,7 @@ func (h *history) heal() {
 	h.remove()
 	clear(h.unknown)
 	h.suspended = false
+	h.record()
 	h.rollout.Window = api.Windows{}
 	h.waitsFor, h.policy = nil, ""
 	for _, p := range h.pods {

@@ -11,9 +11,9 @@ import (
 func Make(in Input) Plan {
 	w := newWorld(in)
 	if len(w.pods) == 0 {
-		return Plan{Phase: api.PhasePending, Message: w.empty()}
+		return Plan{Phase: api.PhasePending, Message: w.empty(), Progress: in.Progress}
 	}
-	p := Plan{Counts: w.counts()}
+	p := Plan{Counts: w.counts(), Progress: w.way.progress}
 	next := w.next()
 	p.Actions = next.actions
 	p.Rows, p.Failures = w.rows(next.passed)
@@ -21,7 +21,9 @@ func Make(in Input) Plan {
 	p.Warnings = w.warnings()
 	p.Phase, p.Message, p.Hold = w.phase(next)
 	p.Again = w.again(next)
-	p.Reached = w.complete(p.Counts) && len(p.Failures) == 0
+	if p.Reached = w.complete(p.Counts) && len(p.Failures) == 0; p.Reached {
+		p.Progress = nil
+	}
 	return p
 }
 
@@ -62,6 +64,7 @@ type world struct {
 	pods         []Pod // counted, in the order in which they change
 	chosen, held []Pod
 	window       window
+	way          way
 }
 
 func newWorld(in Input) *world {
@@ -73,6 +76,7 @@ func newWorld(in Input) *world {
 		}
 	}
 	w.pods = inOrder(w.pods, in.Rollout.Order)
+	w.walk()
 	want := len(w.pods) - w.hold()
 	for _, p := range w.alreadyFirst() {
 		if len(w.chosen) < want {
@@ -97,13 +101,25 @@ func stableOf(in Input) Revision {
 	return Revision{ID: api.Revision(own, nil), Containers: own}
 }
 
-// hold is how many pods the partition keeps on the stable revision. Where that
-// is the revision itself, there is nothing to hold back.
+// hold is how many pods stay on the stable revision. Where that is the revision
+// itself, there is nothing to hold back. A step keeps others from going, but takes
+// none back that went.
 func (w *world) hold() int {
-	total, partition := len(w.pods), w.in.Rollout.Partition
 	if w.stable.ID == w.in.Revision.ID {
 		return 0
 	}
+	hold := w.holds(w.in.Rollout.Partition)
+	if w.underway() {
+		_, onTheWay := w.partitionAt(w.way.progress.Step)
+		notGiven := len(w.pods) - len(w.those(w.given))
+		hold = max(hold, min(onTheWay, notGiven))
+	}
+	return hold
+}
+
+// holds is how many pods a partition keeps back.
+func (w *world) holds(partition api.IntOrPercent) int {
+	total := len(w.pods)
 	hold := partition.Of(total)
 	if partition.Percent && partition.Value < 100 {
 		hold = min(hold, total-1)
@@ -153,7 +169,10 @@ func (w *world) begin(next []Pod) step {
 	if prepare, ready := w.prepare(); !ready {
 		return step{actions: prepare}
 	}
-	if w.behindOthers() {
+	if w.ahead() {
+		next = slices.DeleteFunc(next, func(p Pod) bool { return !w.given(p) })
+	}
+	if w.behindOthers() || len(next) == 0 {
 		return step{}
 	}
 	return w.start(next, w.in.Revision, func(p Pod) string {

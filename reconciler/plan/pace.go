@@ -118,10 +118,16 @@ func (w *world) again(next step) (at time.Time) {
 	if !w.complete(w.counts()) {
 		at = w.window.turns
 	}
-	at = earlier(at, w.unprotected(next.passed))
-	if next.waits == "" || w.window.closed {
-		return at
+	at = earlier(earlier(at, w.way.wait.until), w.unprotected(next.passed))
+	if next.waits != "" && !w.window.closed {
+		at = earlier(at, w.nextProven())
 	}
+	return at
+}
+
+// nextProven is when the next pod has proven itself if it stays Ready; zero if
+// none is about to.
+func (w *world) nextProven() (at time.Time) {
 	for _, p := range w.pods {
 		if w.proving(p) && p.Ready {
 			at = earlier(at, w.proven(p))

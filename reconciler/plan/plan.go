@@ -77,7 +77,13 @@ type Input struct {
 	Refusal  string
 	// Deferred is since when the rollout wants pods that it passed over, by name.
 	Deferred map[string]time.Time
-	Pods     []Pod
+	// Progress on the rollout's steps, as the last plan had it; nil: none yet.
+	Progress *api.Progress
+	// Unrecorded: Git does not hold that Progress yet.
+	Unrecorded bool
+	// Promotion is what a person has let go on.
+	Promotion api.Promotion
+	Pods      []Pod
 	// Now is when all of this was seen.
 	Now time.Time
 }
@@ -116,8 +122,11 @@ type Plan struct {
 	Counts  api.Counts
 	Phase   api.Phase
 	Message string
-	// Hold is what keeps the rest back while the phase is Paused, in few words.
+	// Hold is what keeps the rest back, in few words: while the phase is Paused,
+	// or a rollout is at one of its steps.
 	Hold string
+	// Progress on the rollout's steps, to be recorded; nil: it has none.
+	Progress *api.Progress
 	// Rows of all pods by name, and those of pods where something failed.
 	Rows, Failures []api.PodRow
 	// Deferred are pods that were passed over, by name; the next plan wants to know.

@@ -48,6 +48,12 @@ func TestAnyHistory(t *testing.T) {
 			"time goes by":          func(t *rapid.T) { h.now = h.now.Add(seconds(t)) },
 			"Git suspends it":       func(*rapid.T) { h.suspended = true },
 			"Git lets it go on":     func(*rapid.T) { h.suspended = false },
+			"somebody promotes":     h.letGo,
+			"steps are edited":      h.editSteps,
+			"Git is unreachable":    func(*rapid.T) { h.gitDown = true },
+			"Git is back":           func(*rapid.T) { h.record() },
+			"another reconciler":    func(*rapid.T) { h.reborn() },
+			"the record is lost":    func(*rapid.T) { h.recorded = nil },
 			"a push":                h.push,
 		})
 		h.converge(t)
@@ -203,6 +209,7 @@ func anyRollout(t *rapid.T) api.Rollout {
 		Order:           rapid.SampledFrom(anyOrder).Draw(t, "order"),
 		Window:          rapid.SampledFrom([]api.Windows{{}, {}, {}, everyOtherMinute, byNight}).Draw(t, "window"),
 		Protect:         rapid.SampledFrom([][]api.Protection{nil, nil, playing(""), playing("20s"), playing("1m")}).Draw(t, "protect"),
+		Steps:           anySteps(t),
 		MinReadySeconds: rapid.SampledFrom([]int{0, 0, 10, 30}).Draw(t, "minReadySeconds"),
 	}
 }
@@ -221,6 +228,7 @@ func (h *history) plan(t *rapid.T) Plan {
 		t.Fatalf("the order of the pods matters:\n%s\n%s", dumpPlan(p), dumpPlan(again))
 	}
 	h.timeAloneIsNoNews(t, in, p)
+	h.stands = p.Progress
 	for _, rule := range rules {
 		if wrong := rule.broken(h.cluster, p); wrong != "" {
 			t.Fatalf("rule %q is broken: %s\n%s%s%s", rule.name, wrong, h.told(p), h.show(), h.truth())
@@ -232,9 +240,13 @@ func (h *history) plan(t *rapid.T) Plan {
 // timeAloneIsNoNews: while nothing is to be done, a later plan says the same.
 func (h *history) timeAloneIsNoNews(t *rapid.T, in Input, p Plan) {
 	shut := h.shut()
-	in.Now, in.Deferred = in.Now.Add(seconds(t)), map[string]time.Time{}
+	in.Unrecorded = in.Unrecorded || !p.Progress.Same(in.Progress)
+	in.Progress, in.Now, in.Deferred = p.Progress, in.Now.Add(seconds(t)), map[string]time.Time{}
 	for _, d := range p.Deferred {
 		in.Deferred[d.Name] = d.Since
+	}
+	if p.Reached {
+		in.Stable = &in.Revision
 	}
 	later := Make(in)
 	if shut != (&cluster{now: in.Now, rollout: h.rollout}).shut() || len(p.Actions)+len(later.Actions) > 0 {
@@ -243,8 +255,11 @@ func (h *history) timeAloneIsNoNews(t *rapid.T, in Input, p Plan) {
 	if h.unprotectedBy(in.Now, p.Deferred) {
 		return
 	}
-	if !p.Again.IsZero() && in.Now.After(p.Again) && later.Again.IsZero() && strings.HasPrefix(later.Message, "minReady") {
+	if !p.Again.IsZero() && in.Now.After(p.Again) && later.Again.IsZero() && strings.HasPrefix(later.said(), "minReady") {
 		t.Fatalf("nobody looks again:\n%s%s", h.told(later), h.show())
+	}
+	if p.Progress != nil && p.goneBy(in.Now) {
+		return // a step's time was over, as it said it would be
 	}
 	later.Again, later.Actions = p.Again, p.Actions // none, be it that some were not allowed
 	if dumpPlan(p) != dumpPlan(later) {

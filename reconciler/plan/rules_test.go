@@ -31,6 +31,9 @@ var rules = []struct {
 	{"nobody is passed over", passedOver},
 	{"pods go one way at a time", bothWays},
 	{"the partition is kept", beyondPartition},
+	{"no step is passed before its time", tooFar},
+	{"nobody begins before Git knows the step", aheadOfGit},
+	{"on the way it says at which step", untoldStep},
 	{"images are ahead of the first swap on every node", unprepared},
 	{"counts are what one counts by hand", miscounted},
 	{"reached is what all pods are on", notReached},
@@ -168,15 +171,25 @@ func (c *cluster) asked() (n int) {
 	return n
 }
 
-// share is how many pods should be on the revision: all but the partition,
-// which is a number, or the smallest number that is not less than its percent.
+// share is how many pods should be on the revision: all but the partition and, on
+// the way, those that a step keeps from going.
 func (c *cluster) share() int {
-	total, partition := len(c.alive()), c.rollout.Partition
+	total := len(c.alive())
 	if total == 0 || c.stable != nil && c.stable.ID == c.revision.ID {
 		return total
 	}
+	share := total - c.holds(c.rollout.Partition)
+	if at := c.stands; at != nil && at.Step <= len(c.way()) {
+		share = min(share, max(c.had(), total-c.onTheWay(at.Step)))
+	}
+	return share
+}
+
+// holds is a number of pods, or the smallest one that is not less than a percent.
+func (c *cluster) holds(partition api.IntOrPercent) int {
+	total := len(c.alive())
 	if !partition.Percent {
-		return max(0, total-partition.Value)
+		return min(total, partition.Value)
 	}
 	held := 0
 	for held*100 < total*partition.Value {
@@ -185,7 +198,7 @@ func (c *cluster) share() int {
 	if held == total && partition.Value < 100 {
 		held--
 	}
-	return total - held
+	return max(held, 0)
 }
 
 func unprepared(c *cluster, p Plan) string {

@@ -95,8 +95,19 @@ func (p Pod) state() string {
 	return string(api.FileUpdated)
 }
 
-// phase says how far it is, what is in the way, and what holds a rest back.
+// phase says how far it is, what is in the way, and what holds a rest back. On
+// the way it says at which step.
 func (w *world) phase(next step) (phase api.Phase, message, hold string) {
+	phase, message, hold = w.stand(next)
+	if w.underway() {
+		message = w.step() + ": " + cmp.Or(message, w.way.wait.words)
+		hold = cmp.Or(hold, w.step())
+	}
+	return phase, message, hold
+}
+
+// stand is the phase as the pods are now, whatever step that is.
+func (w *world) stand(next step) (phase api.Phase, message, hold string) {
 	trouble := w.trouble()
 	switch {
 	case trouble != "" && w.in.Suspended:
@@ -116,9 +127,11 @@ func (w *world) phase(next step) (phase api.Phase, message, hold string) {
 		return api.PhasePaused, w.forOthers(), "waits for " + strings.Join(w.in.WaitsFor, ", ")
 	case w.deferring(next):
 		return api.PhasePaused, w.protected(next.passed), fmt.Sprintf("%d protected", len(next.passed))
-	case c.Updated >= c.Desired && c.Updated > 0 && len(w.held) > 0 && w.resting(next.actions):
+	case w.underway() && w.way.wait.rests && c.Updated >= c.Desired && w.resting(next.actions):
+		return api.PhasePaused, w.way.wait.words, ""
+	case !w.underway() && c.Updated >= c.Desired && c.Updated > 0 && len(w.held) > 0 && w.resting(next.actions):
 		return api.PhasePaused, fmt.Sprintf("the %s keeps %d of %d pods on the stable revision", partition, len(w.held), len(w.pods)), partition
-	case c.Desired == 0 && w.resting(next.actions):
+	case !w.underway() && c.Desired == 0 && w.resting(next.actions):
 		return api.PhasePaused, fmt.Sprintf("the %s keeps every pod on the stable revision", partition), partition
 	case slices.ContainsFunc(next.actions, func(a Action) bool { return a.Kind == Prepare }):
 		return api.PhaseProgressing, "images are pulled ahead", ""
@@ -189,7 +202,7 @@ func named(pods []Pod) string {
 // complete: every pod is on the revision, and should be. Otherwise the end of
 // held pods would make of an unfinished revision the stable one.
 func (w *world) complete(c api.Counts) bool {
-	return c.Updated == c.Total && len(w.held) == 0
+	return c.Updated == c.Total && len(w.held) == 0 && !w.underway()
 }
 
 // resting: nothing is to be done, is being done, or waits for its turn to go
@@ -219,6 +232,9 @@ func Subject(name, version string, s api.HotPatchStatus, hold string) string {
 	case api.PhasePaused:
 		return fmt.Sprintf("%s (%s)", head, cmp.Or(hold, "paused"))
 	case api.PhaseProgressing:
+		if hold != "" {
+			return fmt.Sprintf("%s, changing (%s)", head, hold)
+		}
 		return head + ", changing"
 	case api.PhaseDegraded:
 		return head + ", trouble: " + s.Message

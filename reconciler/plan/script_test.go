@@ -36,6 +36,11 @@ import (
 //	born POD v2                it was started on the image of that version
 //	waits [for NAME…]          other HotPatches that are not Complete
 //	policy [WORDS]             admission controls judge images, and refuse them
+//	steps partition=75% pause partition=2 pause=10m    or none
+//	promote v2@2               what stands in Git; also v2@full
+//	unreachable, reachable     the Git server, where progress is recorded
+//	reborn                     another reconciler, which knows what is recorded
+//	lose                       somebody deletes the record
 //	clock 2026-11-30T22:00:00+01:00
 //	wait 30s                   and nothing happens meanwhile; it began at noon
 //	revision v2 [image] [files]   a push; an image unless told otherwise
@@ -165,6 +170,12 @@ var settings = map[string]func(*cluster, []string) error{
 		c.judges, c.policy = true, strings.Join(args, " ")
 		return nil
 	},
+	"steps":       func(c *cluster, args []string) (err error) { c.rollout.Steps, err = parseSteps(args); return err },
+	"promote":     (*cluster).promote,
+	"unreachable": func(c *cluster, _ []string) error { c.gitDown = true; return nil },
+	"reachable":   func(c *cluster, _ []string) error { c.record(); return nil },
+	"reborn":      func(c *cluster, _ []string) error { c.reborn(); return nil },
+	"lose":        func(c *cluster, _ []string) error { c.recorded = nil; return nil },
 	"revision": func(c *cluster, args []string) error {
 		c.revision = parseShape(args[1:]).revision(args[0])
 		return nil

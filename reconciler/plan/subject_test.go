@@ -13,6 +13,7 @@ func TestSubject(t *testing.T) {
 	}{
 		{api.PhasePending, "v2", "", "game: waiting for pods to be on v2"},
 		{api.PhaseProgressing, "v2", "", "game: 5 of 8 on v2, changing"},
+		{api.PhaseProgressing, "v2", "step 1 of 5", "game: 5 of 8 on v2, changing (step 1 of 5)"},
 		{api.PhasePaused, "v2", "partition 3", "game: 5 of 8 on v2 (partition 3)"},
 		{api.PhasePaused, "v2", "suspended", "game: 5 of 8 on v2 (suspended)"},
 		{api.PhasePaused, "v2", "", "game: 5 of 8 on v2 (paused)"},

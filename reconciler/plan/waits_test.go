@@ -17,7 +17,7 @@ func silentWait(c *cluster, p Plan) string {
 	unsettled := func(pod *simPod) bool { return pod.changing() || c.proving(pod) && !pod.Ready }
 	busy, lacking := c.count(unsettled), c.count((*simPod).lacking)
 	total, words := len(c.alive()), fmt.Sprintf("%q, %d changing, %d lacking", p.Message, busy, lacking)
-	message, _, _ := strings.Cut(p.Message, "; ")
+	message, _, _ := strings.Cut(p.said(), "; ")
 	switch {
 	case strings.HasPrefix(message, "maxConcurrent"):
 		if busy < max(1, c.rollout.MaxConcurrent.Of(total)) || !c.names(message, unsettled) {
@@ -27,7 +27,8 @@ func silentWait(c *cluster, p Plan) string {
 		if lacking < max(1, c.rollout.MaxUnavailable.OfRoundedDown(total)) || !c.names(message, (*simPod).lacking) {
 			return words
 		}
-	case p.Phase == api.PhaseProgressing && p.Message == "" && len(p.Actions) == 0 && c.asked() < c.share() && c.couldChange():
+	case p.Phase == api.PhaseProgressing && (p.Message == "" || strings.HasPrefix(p.said(), "partition")) && p.Progress.Same(c.recorded) &&
+		len(p.Actions) == 0 && c.asked() < c.share() && c.couldChange():
 		return words
 	}
 	return ""
@@ -69,7 +70,7 @@ func (c *cluster) couldChange() bool {
 }
 
 func lookedAtAgain(c *cluster, p Plan) string {
-	if !p.Again.IsZero() && !p.Again.After(c.now) || p.Again.IsZero() && strings.HasPrefix(p.Message, "minReady") {
+	if !p.Again.IsZero() && !p.Again.After(c.now) || p.Again.IsZero() && (strings.HasPrefix(p.said(), "minReady") || strings.HasPrefix(p.said(), "paused until Mon")) {
 		return fmt.Sprintf("it is %s, again at %s", c.now, p.Again)
 	}
 	return ""
@@ -105,7 +106,7 @@ func notOutside(c *cluster, p Plan) string {
 			return a.String()
 		}
 	}
-	if !c.shut() && strings.HasPrefix(p.Message, "outside") {
+	if !c.shut() && strings.HasPrefix(p.said(), "outside") {
 		return p.Message
 	}
 	return ""

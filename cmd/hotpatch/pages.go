@@ -1,0 +1,238 @@
+package main
+
+// pages are what `hotpatch help COMMAND` prints.
+var pages = map[string]string{
+	"": `Hotpatch changes what runs inside pods that must not restart, as Git says.
+This program looks, and makes commits; the reconciler in the cluster does.
+
+Usage:
+  PROGRAM COMMAND [flags]
+
+Commands:
+  validate [PATH|URL]  check what a repository asks for
+  plan [PATH|URL]      tell what would change on the cluster now, and why
+  status [NAME...]     show what was observed, from the status branch
+  watch NAME           follow that until the rollout ends
+  history NAME         show what was observed when, and who asked for it
+  promote NAME         let a rollout that pauses go on, by a commit
+  suspend NAME         have nothing new start, by a commit
+  resume NAME          let it start again, by a commit
+  rollback NAME        ask for the stable revision again, by a commit
+  version              print the version
+
+Exit codes:
+  0  fine; for plan: nothing would change
+  1  misuse, or something could not be reached or read
+  2  plan: something would change
+  3  what the repository asks for is not valid
+  4  watch: it is degraded, or was rolled back
+
+Example:
+  PROGRAM plan ./hotpatch
+
+"PROGRAM help COMMAND" tells more. Credentials for Git over HTTPS are files:
+--git-username-file, --git-password-file, --git-token-file, --git-ca-file.
+`,
+	"validate": `Check every HotPatch and Suspension that a folder, a file or a Git repository asks for.
+
+Usage:
+  PROGRAM validate [PATH|URL] [flags]
+
+A folder is rendered with kustomize as the reconciler does it. All that is wrong
+is told at once, each with its file, object and field; then the exit code is 3.
+
+Flags:
+      --branch NAME   branch of URL (default main)
+      --path DIR      folder in the repository of URL (default .)
+      --schema        print the JSON schema of a HotPatch, for editors
+
+Example:
+  PROGRAM validate ./hotpatch
+`,
+	"plan": `Tell what the reconciler would do now if PATH or URL were what it follows.
+
+Usage:
+  PROGRAM plan [PATH|URL] [flags]
+
+Nothing is changed. Exit codes: 0 nothing to do, 2 something to do, 3 not valid,
+1 could not tell. The actions are the next ones, not all that will follow: pods
+change a few at a time, and images are made ready before the first.
+
+Flags:
+      --branch NAME               branch of URL (default main)
+      --path DIR                  folder in the repository of URL (default .)
+      --repo URL                  repository with the record of what was
+                                  observed (default: URL, or the repository
+                                  that PATH is a clone of)
+      --status-branch NAME        its branch (default hotpatch-status)
+      --cluster NAME              whose record to read, if there are several
+      --kubeconfig FILE           cluster to look at (default $KUBECONFIG or
+                                  ~/.kube/config)
+      --insecure-registries LIST  registries that speak plain HTTP
+      --registry-alias NAME=ADDR  registry that is called NAME in the cluster
+                                  and reached at ADDR from here
+
+Example:
+  PROGRAM plan ./hotpatch --kubeconfig ~/.kube/prod
+`,
+	"status": `Show what was observed of each HotPatch, from the status branch.
+
+Usage:
+  PROGRAM status [NAME...] [flags]
+
+DESIRED is how many pods should be on the newest revision, UPDATED how many were
+seen there, UPDATED_READY how many of those are Ready. AGE is the time since the
+revision or the phase last changed.
+
+Flags:
+      --repo URL       repository, or a clone of it (default $HOTPATCH_REPO or .)
+      --branch NAME    branch with the results (default hotpatch-status)
+      --cluster NAME   one cluster only
+  -n, --namespace NAME one namespace only
+  -o, --output FORMAT  wide (with the pods), json or yaml
+
+Example:
+  PROGRAM status game-server -o wide
+`,
+	"promote": `Let a rollout that pauses go past the step that it is at.
+
+Usage:
+  PROGRAM promote NAME [flags]
+
+It writes the annotation hotpatch.dev/promote, which names the revision and the
+step: it means nothing for any other, so that it may stay. Pods are waited for
+all the same.
+
+The commit is made in the clone that you stand in, on its branch, with nothing
+else that you may have prepared. Only the fields that change are touched.
+
+Flags:
+      --full           past all pauses that are left
+      --dir DIR        folder in the clone that the HotPatch is built from
+                       (default .)
+      --dry-run        print the diff, and change nothing
+      --push           push the commit
+  -n, --namespace NAME which, if several have that name
+      --repo URL       repository with the record of what was observed
+                       (default $HOTPATCH_REPO, or what the clone is of)
+      --status-branch NAME
+                       its branch (default hotpatch-status)
+      --cluster NAME   whose record to go by, if there are several
+
+Example:
+  PROGRAM promote game-server --push
+`,
+	"suspend": `Have nothing new start for a HotPatch.
+
+Usage:
+  PROGRAM suspend NAME [flags]
+
+It sets spec.suspend. What pods were told before goes on.
+
+The commit is made in the clone that you stand in, on its branch, with nothing
+else that you may have prepared. Only the fields that change are touched.
+
+Flags:
+      --dir DIR        folder in the clone that the HotPatch is built from
+                       (default .)
+      --dry-run        print the diff, and change nothing
+      --push           push the commit
+  -n, --namespace NAME which, if several have that name
+
+Example:
+  PROGRAM suspend game-server --push
+`,
+	"resume": `Let a HotPatch go on that was suspended.
+
+Usage:
+  PROGRAM resume NAME [flags]
+
+It takes spec.suspend back.
+
+The commit is made in the clone that you stand in, on its branch, with nothing
+else that you may have prepared. Only the fields that change are touched.
+
+Flags:
+      --dir DIR        folder in the clone that the HotPatch is built from
+                       (default .)
+      --dry-run        print the diff, and change nothing
+      --push           push the commit
+  -n, --namespace NAME which, if several have that name
+
+Example:
+  PROGRAM resume game-server --push
+`,
+	"rollback": `Ask again for the last revision that reached every pod.
+
+Usage:
+  PROGRAM rollback NAME [flags]
+
+It puts the HotPatch's containers and files back as the commit had them that the
+stable revision is from, and the files of the repository that they name. Where a
+kustomization decides them (images, patches) it says so, and leaves that to git
+revert.
+
+The commit is made in the clone that you stand in, on its branch, with nothing
+else that you may have prepared. Only the fields that change are touched.
+
+Flags:
+      --dir DIR        folder in the clone that the HotPatch is built from
+                       (default .)
+      --dry-run        print the diff, and change nothing
+      --push           push the commit
+  -n, --namespace NAME which, if several have that name
+      --repo URL       repository with the record of what was observed
+                       (default $HOTPATCH_REPO, or what the clone is of)
+      --status-branch NAME
+                       its branch (default hotpatch-status)
+      --cluster NAME   whose record to go by, if there are several
+
+Example:
+  PROGRAM rollback game-server --dry-run
+`,
+	"history": `Show what was observed of a HotPatch, newest first, from the status branch's log.
+
+Usage:
+  PROGRAM history NAME [flags]
+
+ASKED_BY is the commit that asked for the revision.
+
+Flags:
+      --limit N        at most so many lines (default 20)
+      --repo URL       repository, or a clone of it (default $HOTPATCH_REPO or .)
+      --branch NAME    branch with the results (default hotpatch-status)
+      --cluster NAME   which, if it is on several
+  -n, --namespace NAME which, if several have that name
+
+Example:
+  PROGRAM history game-server
+`,
+	"watch": `Follow a HotPatch until its rollout ends. Each line is something new.
+
+Usage:
+  PROGRAM watch NAME [flags]
+
+Exit codes: 0 complete, 4 degraded or rolled back, 1 it could not be told in time.
+
+Flags:
+      --commit SHA     begin with what this commit asked for: right after a push
+                       the record is still of the one before
+      --interval TIME  between two looks (default 2s)
+      --timeout TIME   give up after that (default 1h)
+      --repo URL       repository, or a clone of it (default $HOTPATCH_REPO or .)
+      --branch NAME    branch with the results (default hotpatch-status)
+      --cluster NAME   which, if it is on several
+  -n, --namespace NAME which, if several have that name
+
+Example:
+  PROGRAM watch game-server --commit $(git rev-parse HEAD)
+`,
+	"version": `Print the version.
+
+Usage:
+  PROGRAM version
+
+Example:
+  PROGRAM version
+`,
+}
