@@ -132,7 +132,7 @@ func (w *world) holds(partition api.IntOrPercent) int {
 func (w *world) alreadyFirst() []Pod {
 	first := slices.DeleteFunc(slices.Clone(w.pods), func(p Pod) bool { return !w.given(p) })
 	rest := slices.DeleteFunc(slices.Clone(w.pods), w.given)
-	return append(first, rest...)
+	return append(first, w.shieldedLast(rest)...)
 }
 
 // given: the pod was asked to be on the revision, or is on it.

@@ -10,11 +10,25 @@ import (
 	"hotpatch.dev/hotpatch/api"
 )
 
-// passes over a pod that is not to be changed now. One that is changing already
-// is not protected any more, nor is one that is told of what it is on.
-func (w *world) passes(p Pod, to Revision) bool {
+// passes over a pod that is not to be changed now.
+func (w *world) passes(p Pod, to Revision) bool { return w.shields(p, to) && w.mayGo(to) }
+
+// shields a pod that is protected. One that is changing already is not any more,
+// nor is one that is told of what it is on.
+func (w *world) shields(p Pod, to Revision) bool {
 	_, protected := w.protection(p)
-	return protected && w.mayGo(to) && !w.busy(p) && !p.on(to)
+	return protected && !w.busy(p) && !p.on(to)
+}
+
+// shieldedLast has the place of a protected pod be taken by the next: a canary, or
+// what a partition lets go, need not wait for the end of a match.
+func (w *world) shieldedLast(pods []Pod) []Pod {
+	if len(w.in.Rollout.Protect) == 0 {
+		return pods
+	}
+	shielded := func(p Pod) bool { return w.shields(p, w.in.Revision) }
+	free := slices.DeleteFunc(slices.Clone(pods), shielded)
+	return append(free, slices.DeleteFunc(slices.Clone(pods), func(p Pod) bool { return !shielded(p) })...)
 }
 
 // protection is what protects a pod: the first that is true of it and whose
