@@ -113,6 +113,16 @@ func TestDecodeErrors(t *testing.T) {
 		{"  - name: main\n", "  - name: main\n    carry: [/proc/x]\n", `spec.containers[0].carry[0]: want "all", or an absolute path`},
 		{"  - name: main\n", "  - name: main\n    carry: [all, everything]\n", `spec.containers[0].carry[1]: want "all", or an absolute path outside /proc, /sys and /dev, got "everything"`},
 		{"  rollout:", "  suspend: later\n  rollout:", "spec.suspend: want true or false, got string"},
+		{`"40%"}`, `0, protect: [{values: [Allocated]}]}`, "spec.rollout.protect[0]: give either a label or an annotation, by name"},
+		{`"40%"}`, `0, protect: [{label: a, annotation: b}]}`, "spec.rollout.protect[0]: give either a label or an annotation, by name"},
+		{`"40%"}`, `0, protect: [{label: a}, {label: "game state"}]}`, `spec.rollout.protect[1].label: want a label's name such as game.kruise.io/gs-opsState, got "game state"`},
+		{`"40%"}`, `0, protect: [{annotation: /match}]}`, `spec.rollout.protect[0].annotation: want an annotation's name such as example.org/match, got "/match"`},
+		{`"40%"}`, `0, protect: [{label: a, deadline: soon}]}`, `spec.rollout.protect[0].deadline: want 1s to 720h, such as 30m, got "soon"`},
+		{`"40%"}`, `0, protect: [{label: a, deadline: 721h}]}`, `spec.rollout.protect[0].deadline: want 1s to 720h`},
+		{`"40%"}`, `0, protect: [{label: a, value: b}]}`, `spec.rollout.protect[0].value: unknown field`},
+		{"  rollout:", "  dependsOn: [game]\n  rollout:", "game.yaml: HotPatch default/game: spec.dependsOn[0]: a HotPatch cannot wait for itself"},
+		{"  rollout:", "  dependsOn: [db, default/db]\n  rollout:", `spec.dependsOn[1]: "default/db" stands here twice`},
+		{"  rollout:", "  dependsOn: [a/b/c]\n  rollout:", `spec.dependsOn[0]: want the name of a HotPatch, or namespace/name, got "a/b/c"`},
 		{"kind: HotPatch", "kind: HotPatch\nkind: HotPatch", "game.yaml: "},
 	} {
 		doc := strings.Replace(good, c.old, c.new, 1)

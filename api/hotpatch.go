@@ -42,6 +42,9 @@ type Spec struct {
 	// Suspend has nothing new start for this HotPatch. What is already asked of
 	// pods stays: agents patch them again after restarts.
 	Suspend bool `json:"suspend,omitempty"`
+	// DependsOn names HotPatches, of this namespace or as namespace/name, that must
+	// be Complete before a new revision of this one begins.
+	DependsOn []string `json:"dependsOn,omitempty"`
 	// Rollout says how many pods change, and how many at once.
 	Rollout Rollout `json:"rollout,omitzero"`
 }
@@ -219,6 +222,8 @@ type Rollout struct {
 	// Analysis is what is measured before, between and after batches of pods, and of
 	// each pod. What fails ends the rollout as OnFailure says.
 	Analysis []Analysis `json:"analysis,omitempty"`
+	// Protect defers pods for as long as any of these is true of them.
+	Protect []Protection `json:"protect,omitempty"`
 }
 
 // FailurePolicy is what follows when pods, or a gate, have failed.

@@ -91,6 +91,14 @@ func TestSchemaAgreesWithDecode(t *testing.T) {
 		{"a number without a unit", `"40%"`, "0, window: {schedule: '@daily', duration: '4'}", false},
 		{"no window at all", `"40%"`, "0, window: []", false},
 		{"a window with a typo", `"40%"`, "0, window: {schedule: '@daily', duratoin: 4h}", false},
+		{"protected pods", `"40%"`, "0, protect: [{label: game.kruise.io/gs-opsState, values: [Allocated], deadline: 30m}, {annotation: example.org/match}]", true},
+		{"protected by nothing", `"40%"`, "0, protect: [{values: [Allocated]}]", false},
+		{"protected by both", `"40%"`, "0, protect: [{label: a, annotation: b}]", false},
+		{"a bad label", `"40%"`, "0, protect: [{label: a/b/c}]", false},
+		{"a deadline without a unit", `"40%"`, "0, protect: [{label: a, deadline: '30'}]", false},
+		{"others first", "  rollout:", "  dependsOn: [db, prod/cache]\n  rollout:", true},
+		{"twice the same other", "  rollout:", "  dependsOn: [db, db]\n  rollout:", false},
+		{"others by a path", "  rollout:", "  dependsOn: [a/b/c]\n  rollout:", false},
 		{"unknown field", "rollout:", "rolout:", false},
 		{"words for a number", `"40%"`, "many", false},
 		{"below zero", `"40%"`, "-1", false},
@@ -191,6 +199,13 @@ func tellRules(s *jsonschema.Schema) {
 		order.Items.Enum = append(order.Items.Enum, key)
 	}
 	tellAnalysis(at(s, "spec.rollout.analysis"))
+	at(s, "spec.rollout.protect").OneOf = given([]string{"label"}, []string{"annotation"})
+	at(s, "spec.rollout.protect.label").Pattern, at(s, "spec.rollout.protect.annotation").Pattern = qualifiedPattern.String(), qualifiedPattern.String()
+	at(s, "spec.rollout.protect.deadline").Pattern = durationPattern
+	dependsOn, _ := at(s, "spec").Properties.Get("dependsOn")
+	dependsOn.UniqueItems = true
+	name := strings.Trim(namePattern.String(), "^$")
+	dependsOn.Items.Pattern = "^(" + name + "/)?" + name + "$"
 	at(s, "spec.rollout.steps").OneOf = given([]string{"partition"}, []string{"pause"})
 	at(s, "spec.rollout.steps.pause.duration").Pattern = durationPattern
 	at(s, "spec.files").OneOf = given([]string{"from"}, []string{"url", "sha256"})

@@ -49,6 +49,11 @@ type HotPatchStatus struct {
 	// complete.
 	Pods     []PodRow `json:"pods,omitempty"`
 	Failures []PodRow `json:"failures,omitempty"`
+	// Deferred are pods that the rollout passed over because they are, or were,
+	// protected, by name: deadlines count from here.
+	Deferred []DeferredPod `json:"deferred,omitempty"`
+	// SuspendedBy are the Suspensions, by name, that hold this HotPatch.
+	SuspendedBy []string `json:"suspendedBy,omitempty"`
 	// Warnings are things that work, but not as one might expect.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -97,6 +102,26 @@ type Verdict struct {
 	// Inconclusive: nothing has failed, and nobody knows whether all is well.
 	Inconclusive bool      `json:"inconclusive,omitempty"`
 	Since        time.Time `json:"since"`
+}
+
+// DeferredPod is one that the rollout wants and may not have.
+type DeferredPod struct {
+	Name string `json:"name"`
+	// Since is when the rollout of this revision first wanted it, to the second.
+	Since time.Time `json:"since"`
+}
+
+// DeferredSince is, by name, since when the rollout of a revision wants pods that
+// it passed over. Another revision is another rollout.
+func (s HotPatchStatus) DeferredSince(revision string) map[string]time.Time {
+	if s.Revision != revision || len(s.Deferred) == 0 {
+		return nil
+	}
+	since := map[string]time.Time{}
+	for _, d := range s.Deferred {
+		since[d.Name] = d.Since
+	}
+	return since
 }
 
 // Pinned is the digest that the image of a container means, if Git named it so in

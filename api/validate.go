@@ -36,6 +36,7 @@ func (h HotPatch) Validate(file string) error {
 	v.containers(h.Spec.Containers)
 	v.files(h.Spec.Files)
 	v.rollout(h.Spec.Rollout)
+	v.dependsOn(h)
 	v.check(len(h.Spec.Containers)+len(h.Spec.Files) > 0, "spec", "asks for nothing: give containers or files")
 	return errors.Join(v.errs...)
 }
@@ -143,6 +144,7 @@ func (v *validation) rollout(r Rollout) {
 	v.steps(r)
 	v.order(r.Order)
 	v.windows(r.Window)
+	v.protect(r.Protect)
 	v.check(0 <= r.MinReadySeconds && r.MinReadySeconds <= maxMinReady, "spec.rollout.minReadySeconds", "want 0 to %d, got %d", maxMinReady, r.MinReadySeconds)
 	v.check(r.OnFailure == "" || r.OnFailure == FailurePause || r.OnFailure == FailureRollback, "spec.rollout.onFailure", "want Pause or Rollback, got %q", r.OnFailure)
 	v.share("failureThreshold", r.FailureThreshold)

@@ -38,12 +38,15 @@ type tracked struct {
 	problem  error // why what is wanted is not accepted
 	record   api.HotPatchStatus
 	hold     string // what kept pods back when a plan was last made
+	brakes   []api.Suspension
+	unread   []string // warnings of Suspensions that cannot be read
+	waitsFor []string // other HotPatches, in this pass
 }
 
 // suspended is a brake: it acts from the commit that asks for it, even if the
 // rest of that commit cannot be put in force, and is let go with what can be.
 func (t *tracked) suspended() bool {
-	return t.accepted != nil && t.accepted.HotPatch.Spec.Suspend || t.wanted != nil && t.wanted.HotPatch.Spec.Suspend
+	return len(t.brakes) > 0 || t.accepted != nil && t.accepted.HotPatch.Spec.Suspend || t.wanted != nil && t.wanted.HotPatch.Spec.Suspend
 }
 
 // errWaiting: what is needed is being asked for; a pass follows the answer.
@@ -94,7 +97,7 @@ func (r *Reconciler) scope(ctx context.Context, w *wanted) (kube.Scope, error) {
 	if err != nil {
 		err = w.wrong("spec.target", err)
 	}
-	return scope, r.retries.note(key, err)
+	return scope.Keeping(w.HotPatch.Spec.Rollout.Annotations()), r.retries.note(key, err)
 }
 
 // pin turns the wish's tags into digests. One that was pinned before, in this

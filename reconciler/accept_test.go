@@ -79,6 +79,7 @@ func newProcess(cluster observer) *Reconciler {
 	r.digests = newDigests(&registry.Resolver{}, r.jobs)
 	r.analyses = newAnalyses(gates.New(nil, nil), func() {})
 	r.files = &files{}
+	r.admission = newAdmission(&policy{}, r.jobs, r.metrics)
 	r.recorder = &recorder{cluster: "box", wake: newTrigger()}
 	r.executor = newExecutor(&written{}, newSidecars(""), r.files, r.jobs, r.metrics)
 	return r

@@ -32,11 +32,12 @@ func newExecutor(pods annotator, sidecars *sidecars, files *files, jobs *jobs, m
 	return &executor{pods: pods, sidecars: sidecars, files: files, jobs: jobs, metrics: metrics}
 }
 
-// execute starts the actions of a plan for the HotPatch of that name.
+// execute starts the actions of a plan for the HotPatch of that name. Admission
+// controls are asked by others.
 func (e *executor) execute(ctx context.Context, name string, pods []kube.Pod, actions []plan.Action) {
 	for _, action := range actions {
 		i := slices.IndexFunc(pods, func(p kube.Pod) bool { return p.UID == action.UID })
-		if i < 0 {
+		if i < 0 || action.Kind == plan.Admit {
 			continue
 		}
 		e.start(ctx, name, pods[i], action)

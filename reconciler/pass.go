@@ -41,11 +41,13 @@ func (l *loop) pass(ctx context.Context, why cause) {
 	underway, claims := l.jobs.underway(), claims{}
 	results, next := map[string]result{}, time.Time{}
 	for _, t := range l.inOrder() {
+		t.waitsFor = nil
 		pods, err := l.observe(t, underway, claims)
 		t.problem = cmp.Or(t.problem, err)
 		var p *plan.Plan
 		if err == nil && t.accepted != nil {
 			p = l.plan(t, pods)
+			l.admission.judge(l.jobContext(t), t, pods, p.Actions)
 			l.executor.execute(l.jobContext(t), t.accepted.HotPatch.Metadata.Name, pods, p.Actions)
 			next = earlier(next, l.analyses.pursue(l.jobContext(t), t, pods, p.Gates, time.Now()))
 		}
@@ -57,6 +59,7 @@ func (l *loop) pass(ctx context.Context, why cause) {
 			results[t.key] = result{t.record, t.subject()}
 		}
 	}
+	l.goOn()
 	l.alarm.set(next, func() { l.trigger.fire(timeCame) })
 	l.recorder.submit(results)
 	l.metrics.show(results)
@@ -94,6 +97,7 @@ func (l *loop) wish(ctx context.Context) bool {
 			l.missing(t)
 		}
 	}
+	l.brake()
 	l.publishFiles(ctx)
 	return true
 }
@@ -111,6 +115,7 @@ func (l *loop) missing(t *tracked) {
 	if len(l.known.Failed) == 0 || t.wanted != nil && !slices.Contains(l.known.Failed, t.wanted.Root) {
 		delete(l.tracked, t.key)
 		l.analyses.forget(t.key)
+		l.admission.forget(t.key)
 		return
 	}
 	t.rely(errors.Join(l.known.Errors...))
@@ -188,21 +193,26 @@ func notListed(err error) error {
 
 func (l *loop) plan(t *tracked, pods []kube.Pod) *plan.Plan {
 	defer l.metrics.stage("plan")()
+	t.waitsFor = l.behind(t)
 	promotion, _ := t.accepted.HotPatch.Promotion() // one that is wrong was not accepted
 	input := plan.Input{
-		HotPatch:   t.accepted.HotPatch.Metadata.Name,
-		Target:     t.accepted.HotPatch.Spec.Target.String(),
-		Revision:   t.accepted.revision,
-		Rollout:    t.accepted.HotPatch.Spec.Rollout,
-		Suspended:  t.suspended(),
-		Progress:   t.record.Progress,
-		Unrecorded: !l.recorder.holds(t.key, t.record.Progress),
-		Promotion:  promotion,
-		Spec:       t.accepted.spec,
-		Verdict:    t.record.Verdict,
-		Gates:      l.analyses.judged(t.key),
-		Now:        time.Now(),
+		HotPatch:    t.accepted.HotPatch.Metadata.Name,
+		Target:      t.accepted.HotPatch.Spec.Target.String(),
+		Revision:    t.accepted.revision,
+		Rollout:     t.accepted.HotPatch.Spec.Rollout,
+		Suspended:   t.suspended(),
+		SuspendedBy: inWords(t.brakes),
+		WaitsFor:    t.waitsFor,
+		Deferred:    t.record.DeferredSince(t.accepted.revision.ID),
+		Progress:    t.record.Progress,
+		Unrecorded:  !l.recorder.holds(t.key, t.record.Progress),
+		Promotion:   promotion,
+		Spec:        t.accepted.spec,
+		Verdict:     t.record.Verdict,
+		Gates:       l.analyses.judged(t.key),
+		Now:         time.Now(),
 	}
+	input.Unjudged, input.Refusal = l.admission.verdict(t)
 	if s := t.record.Stable; s != nil {
 		input.Stable = &plan.Revision{ID: s.Revision, Containers: s.Containers, Files: s.Files}
 	}

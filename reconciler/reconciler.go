@@ -38,18 +38,19 @@ const resyncInterval = time.Minute
 
 // Reconciler is one process of it, leading or standing by.
 type Reconciler struct {
-	options  Options
-	trigger  *trigger // of passes
-	follower *follower
-	cluster  observer
-	digests  *digests
-	executor *executor
-	analyses *analyses
-	recorder *recorder
-	files    *files
-	jobs     *jobs
-	retries  *retries
-	metrics  *metrics
+	options   Options
+	trigger   *trigger // of passes
+	follower  *follower
+	cluster   observer
+	digests   *digests
+	executor  *executor
+	admission *admission
+	analyses  *analyses
+	recorder  *recorder
+	files     *files
+	jobs      *jobs
+	retries   *retries
+	metrics   *metrics
 
 	lead  func(ctx context.Context, work func(context.Context) error) error
 	state atomic.Pointer[error] // why this process is not ready
@@ -104,6 +105,7 @@ func newReconciler(o Options) (*Reconciler, error) {
 	r.jobs = newJobs(r.retries, func() { r.trigger.fire(workEnded) })
 	r.digests = newDigests(&registry.Resolver{Insecure: o.InsecureRegistries}, r.jobs)
 	r.executor = newExecutor(cluster, newSidecars(o.SidecarTokenFile), r.files, r.jobs, r.metrics)
+	r.admission = newAdmission(cluster, r.jobs, r.metrics)
 	r.analyses = newAnalyses(gates.New(cluster, o.AnalysisAllowAddresses), func() { r.trigger.fire(workEnded) })
 	r.follower = &follower{source: source, schedule: schedule, path: o.Path, metrics: r.metrics, poll: newTrigger(),
 		found: func() { r.trigger.fire(newCommit) }, polled: func() { r.recorder.sourcePolled() }}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +22,8 @@ func (t *tracked) status(cluster string, now time.Time, p *plan.Plan) api.HotPat
 	if p != nil {
 		t.accepted.describe(&s)
 		s.Phase, s.Message, s.Counts = p.Phase, p.Message, p.Counts
-		s.Pods, s.Failures, s.Warnings, s.Progress = p.Rows, p.Failures, p.Warnings, p.Progress
+		s.Pods, s.Failures, s.Deferred, s.Progress = p.Rows, p.Failures, p.Deferred, p.Progress
+		s.Warnings = slices.Concat(p.Warnings, t.unread)
 		if len(s.Pods) > api.MaxPodRows {
 			s.Pods = nil
 		}
@@ -30,6 +32,7 @@ func (t *tracked) status(cluster string, now time.Time, p *plan.Plan) api.HotPat
 			s.Stable = reached(s)
 		}
 	}
+	s.SuspendedBy = brakeNames(t.brakes)
 	if problem := t.trouble(); problem != nil {
 		s.Phase, s.Message = api.PhaseDegraded, t.inWords(problem)
 	}
@@ -83,6 +86,9 @@ func (t *tracked) inWords(problem error) string {
 	}
 	if t.suspended() {
 		words += "; suspended in Git"
+	}
+	if len(t.brakes) > 0 {
+		words += " by " + inWords(t.brakes)
 	}
 	return words
 }

@@ -43,6 +43,7 @@ func (c *cluster) pods(ctx context.Context, h api.HotPatch) ([]plan.Pod, error) 
 	if err != nil {
 		return nil, err
 	}
+	scope = scope.Keeping(h.Spec.Rollout.Annotations())
 	c.kube.Watch(ctx, []kube.Scope{scope})
 	for {
 		listed, err := c.kube.Pods(scope)

@@ -14,14 +14,14 @@ import (
 	"hotpatch.dev/hotpatch/reconciler/render"
 )
 
-// readFile reads the HotPatches among the documents of one file. Their files
-// are not looked for: that takes the folder around them.
-func readFile(name string) ([]render.Item, error) {
+// readFile reads what is ours among the documents of one file. Their files, and
+// other HotPatches that they wait for, are not looked for: that takes the folder
+// around them.
+func readFile(name string) (result render.Result, err error) {
 	content, err := os.ReadFile(name)
 	if err != nil {
-		return nil, err
+		return result, err
 	}
-	var items []render.Item
 	var errs []error
 	documents := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(content)))
 	for {
@@ -30,30 +30,38 @@ func readFile(name string) ([]render.Item, error) {
 			break
 		}
 		if err != nil {
-			return items, invalid{&api.Error{File: name, Reason: err.Error()}}
+			return result, invalid{&api.Error{File: name, Reason: err.Error()}}
 		}
-		if !isHotPatch(document) {
-			continue
-		}
-		h, err := render.Decode(name, document)
-		if err != nil {
+		if err := readDocument(&result, name, document); err != nil {
 			errs = append(errs, err)
-			continue
 		}
-		items = append(items, render.Item{HotPatch: h, File: name})
 	}
 	if err := errors.Join(errs...); err != nil {
-		return items, invalid{err}
+		return result, invalid{err}
 	}
-	return items, nil
+	return result, nil
 }
 
-// isHotPatch tells whether a document is of ours. One that cannot be read is,
-// so that its mistake is told.
-func isHotPatch(document []byte) bool {
+// readDocument takes in a document if it is ours. One that cannot be read is, so
+// that its mistake is told.
+func readDocument(result *render.Result, name string, document []byte) error {
 	var head struct {
 		APIVersion string `json:"apiVersion"`
+		Kind       string `json:"kind"`
 	}
-	err := yaml.Unmarshal(document, &head)
-	return err != nil || head.APIVersion == api.APIVersion
+	if err := yaml.Unmarshal(document, &head); err == nil && head.APIVersion != api.APIVersion {
+		return nil
+	}
+	if head.Kind == api.KindSuspension {
+		s, err := api.DecodeSuspension(name, document)
+		if err == nil {
+			result.Suspensions = append(result.Suspensions, render.Suspension{Suspension: s, File: name})
+		}
+		return err
+	}
+	h, err := render.Decode(name, document)
+	if err == nil {
+		result.Items = append(result.Items, render.Item{HotPatch: h, File: name})
+	}
+	return err
 }

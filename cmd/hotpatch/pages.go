@@ -33,7 +33,7 @@ Example:
 "PROGRAM help COMMAND" tells more. Credentials for Git over HTTPS are files:
 --git-username-file, --git-password-file, --git-token-file, --git-ca-file.
 `,
-	"validate": `Check every HotPatch that a folder, a file or a Git repository asks for.
+	"validate": `Check every HotPatch and Suspension that a folder, a file or a Git repository asks for.
 
 Usage:
   PROGRAM validate [PATH|URL] [flags]

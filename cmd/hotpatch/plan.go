@@ -32,18 +32,18 @@ func showPlan(ctx context.Context, s Streams, args []string) error {
 		return err
 	}
 	where.place = flags.Arg(0)
-	items, wrong := where.read(ctx)
+	found, wrong := where.read(ctx)
 	if wrong != nil && !errors.As(wrong, &invalid{}) {
 		return wrong
 	}
-	if len(items) == 0 {
+	if len(found.Items) == 0 {
 		if wrong == nil {
 			printNothingFound(s, where.place)
 		}
 		return wrong
 	}
 	p.known.repo = cmp.Or(p.known.repo, where.place)
-	changes, err := p.planAll(ctx, s, items)
+	changes, err := p.planAll(ctx, s, found)
 	if err == nil && wrong == nil && changes {
 		return errChanges
 	}
@@ -61,7 +61,7 @@ func (p *planner) define(flags *pflag.FlagSet) {
 
 // planAll plans every HotPatch that can be planned and tells whether there is
 // anything to do. The error holds why others cannot.
-func (p *planner) planAll(ctx context.Context, s Streams, items []render.Item) (changes bool, err error) {
+func (p *planner) planAll(ctx context.Context, s Streams, found render.Result) (changes bool, err error) {
 	records, err := p.known.read(ctx)
 	if err != nil {
 		printWithoutRecord(s, err)
@@ -71,8 +71,9 @@ func (p *planner) planAll(ctx context.Context, s Streams, items []render.Item) (
 		return false, err
 	}
 	var errs []error
-	for _, item := range items {
-		made, err := planOne(ctx, cluster, item, recordOf(records, item.HotPatch), &p.images)
+	wishes := p.images.wishes(ctx, found, records)
+	for _, item := range found.Items {
+		made, err := p.planOne(ctx, cluster, wishes, wishes[item.HotPatch.Key()])
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -83,33 +84,35 @@ func (p *planner) planAll(ctx context.Context, s Streams, items []render.Item) (
 	return changes, errors.Join(errs...)
 }
 
-// planOne decides as the reconciler would, on what it would see now.
-func planOne(ctx context.Context, cluster *cluster, item render.Item, known api.HotPatchStatus, images *pins) (plan.Plan, error) {
-	h := item.HotPatch
-	containers, err := images.pin(ctx, item, known)
-	if err != nil {
-		return plan.Plan{}, err
+// planOne decides as the reconciler would, on what it would see now. Admission
+// controls are not asked: that is for whoever may change pods.
+func (p *planner) planOne(ctx context.Context, cluster *cluster, wishes wishes, w *wished) (plan.Plan, error) {
+	if w.err != nil {
+		return plan.Plan{}, w.err
 	}
-	files := pinFiles(item)
+	h := w.HotPatch
 	pods, err := cluster.pods(ctx, h)
 	if err != nil {
-		return plan.Plan{}, &api.Error{File: item.File, Object: "HotPatch " + h.Key(), Field: "spec.target", Reason: err.Error()}
+		return plan.Plan{}, &api.Error{File: w.File, Object: "HotPatch " + h.Key(), Field: "spec.target", Reason: err.Error()}
 	}
 	promotion, _ := h.Promotion() // what is wrong with it is told by validation
 	input := plan.Input{
-		HotPatch:  h.Metadata.Name,
-		Target:    h.Spec.Target.String(),
-		Revision:  plan.Revision{ID: api.Revision(containers, files), Containers: containers, Files: files},
-		Rollout:   h.Spec.Rollout,
-		Suspended: h.Spec.Suspend,
-		Spec:      h.Spec.Digest(),
-		Verdict:   known.Verdict,
-		Progress:  known.Progress,
-		Promotion: promotion,
-		Pods:      pods,
-		Now:       time.Now(),
+		HotPatch:    h.Metadata.Name,
+		Target:      h.Spec.Target.String(),
+		Revision:    w.revision,
+		Rollout:     h.Spec.Rollout,
+		Suspended:   h.Spec.Suspend || w.suspendedBy != "",
+		SuspendedBy: w.suspendedBy,
+		WaitsFor:    wishes.behind(h),
+		Deferred:    w.known.DeferredSince(w.revision.ID),
+		Progress:    w.known.Progress,
+		Promotion:   promotion,
+		Pods:        pods,
+		Spec:        h.Spec.Digest(),
+		Verdict:     w.known.Verdict,
+		Now:         time.Now(),
 	}
-	if st := known.Stable; st != nil {
+	if st := w.known.Stable; st != nil {
 		input.Stable = &plan.Revision{ID: st.Revision, Containers: st.Containers, Files: st.Files}
 	}
 	made := plan.Make(input)
@@ -117,7 +120,7 @@ func planOne(ctx context.Context, cluster *cluster, item render.Item, known api.
 		input.Progress = made.Progress // which the reconciler records, and goes on
 		made = plan.Make(input)
 	}
-	warnings := slices.Concat(made.Warnings, images.ignored(ctx, containers, pods))
+	warnings := slices.Concat(made.Warnings, p.images.ignored(ctx, w.revision.Containers, pods))
 	slices.Sort(warnings)
 	made.Warnings = slices.Compact(warnings) // the agents may have said the same
 	return made, nil

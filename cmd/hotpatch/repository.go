@@ -30,14 +30,14 @@ func authFlags(flags *pflag.FlagSet) *gitsource.Auth {
 func isURL(place string) bool { return strings.Contains(place, "://") }
 
 // readURL renders the newest commit of a branch.
-func (w *wish) readURL(ctx context.Context) ([]render.Item, error) {
+func (w *wish) readURL(ctx context.Context) (render.Result, error) {
 	source, err := gitsource.NewSource(gitsource.Options{URL: w.place, Branch: w.branch, Auth: *w.auth, Timeout: gitTimeout})
 	if err != nil {
-		return nil, err
+		return render.Result{}, err
 	}
 	snapshot, err := source.Newer(ctx, "")
 	if err != nil {
-		return nil, err
+		return render.Result{}, err
 	}
 	return rendered(render.Render(commit{snapshot}, w.path))
 }

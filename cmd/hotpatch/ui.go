@@ -43,6 +43,14 @@ func printValid(s Streams, file string, h api.HotPatch) {
 	fmt.Fprintf(s.Out, "%s: HotPatch %s is valid: %s\n", file, h.Key(), asksFor(h))
 }
 
+func printSuspends(s Streams, file string, x api.Suspension) {
+	what := "every HotPatch"
+	if !x.Spec.All {
+		what = "HotPatches in " + strings.Join(x.Spec.Namespaces, ", ")
+	}
+	fmt.Fprintf(s.Out, "%s: Suspension %s is valid: it suspends %s\n", file, x.Metadata.Name, what)
+}
+
 func printNothingFound(s Streams, where string) {
 	fmt.Fprintf(s.Err, "hotpatch: no HotPatch in %s; its kustomization.yaml must list one under resources\n", where)
 }

@@ -24,11 +24,14 @@ func validate(ctx context.Context, s Streams, args []string) error {
 		return err
 	}
 	where.place = flags.Arg(0)
-	items, err := where.read(ctx)
-	for _, item := range items {
+	found, err := where.read(ctx)
+	for _, item := range found.Items {
 		printValid(s, item.File, item.HotPatch)
 	}
-	if len(items) == 0 && err == nil {
+	for _, suspension := range found.Suspensions {
+		printSuspends(s, suspension.File, suspension.Suspension)
+	}
+	if len(found.Items)+len(found.Suspensions) == 0 && err == nil {
 		printNothingFound(s, where.place)
 	}
 	return err
@@ -48,7 +51,7 @@ func wishFlags(flags *pflag.FlagSet) *wish {
 }
 
 // read returns what is valid, and as an error all that is not.
-func (w *wish) read(ctx context.Context) ([]render.Item, error) {
+func (w *wish) read(ctx context.Context) (render.Result, error) {
 	if w.place == "" {
 		w.place = "."
 	}
@@ -57,21 +60,21 @@ func (w *wish) read(ctx context.Context) ([]render.Item, error) {
 	}
 	info, err := os.Stat(w.place)
 	if err != nil {
-		return nil, err
+		return render.Result{}, err
 	}
 	if !info.IsDir() {
 		return readFile(w.place)
 	}
 	source, below, err := openFolder(w.place)
 	if err != nil {
-		return nil, err
+		return render.Result{}, err
 	}
 	return rendered(render.Render(source, below))
 }
 
-func rendered(result render.Result) ([]render.Item, error) {
+func rendered(result render.Result) (render.Result, error) {
 	if err := errors.Join(result.Errors...); err != nil {
-		return result.Items, invalid{err}
+		return result, invalid{err}
 	}
-	return result.Items, nil
+	return result, nil
 }

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/tools/clientcmd"
@@ -57,12 +58,17 @@ func Connect(kubeconfig string, changed func()) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to the cluster: %w", err)
 	}
-	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(disc))
+	meta, err := metadata.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	kinds := memory.NewMemCacheClient(disc)
+	mapper := restmapper.NewDeferredDiscoveryRESTMapper(kinds)
 	return &Cluster{
 		config:    config,
 		client:    client,
-		workloads: &workloads{client: dyn, mapper: mapper},
-		pods:      newPods(client, changed),
+		workloads: &workloads{client: dyn, kinds: kinds, mapper: mapper},
+		pods:      newPods(client, newOwners(&parents{meta, mapper}, changed), changed),
 	}, nil
 }
 

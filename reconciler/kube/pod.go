@@ -3,6 +3,7 @@ package kube
 import (
 	"encoding/json"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,7 +29,7 @@ type Pod struct {
 	plan.Pod
 	Ref Ref
 	// Containers by name, native sidecars included.
-	Containers []string
+	Containers, NativeSidecars []string
 	// IP of the pod; "" while it has none.
 	IP string
 	// Sidecar is where the pod's sidecar would listen; "" while the pod has no
@@ -63,11 +64,16 @@ func fromPod(pod *corev1.Pod) Pod {
 			Ordinal:      ordinal(pod),
 			ContainerIDs: running(pod, func(s corev1.ContainerStatus) string { return s.ContainerID }),
 			OwnImages:    running(pod, func(s corev1.ContainerStatus) string { return s.ImageID }),
+			Touched:      touched(pod),
+			Labels:       pod.Labels,
+			Annotations:  pod.Annotations,
 		},
 		Ref:        Ref{pod.Namespace, pod.Name, string(pod.UID), pod.ResourceVersion},
-		Containers: containerNames(pod),
-		IP:         pod.Status.PodIP,
-		Sidecar:    sidecarAddress(pod),
+		Containers: slices.Concat(containerNames(pod), nativeSidecars(pod)),
+
+		NativeSidecars: nativeSidecars(pod),
+		IP:             pod.Status.PodIP,
+		Sidecar:        sidecarAddress(pod),
 	}
 	read(pod, api.DesiredAnnotation, &p.Desired)
 	read(pod, api.PrepareAnnotation, &p.Prepare)
@@ -83,6 +89,12 @@ func read[T any](pod *corev1.Pod, annotation string, into *T) {
 	if json.Unmarshal([]byte(pod.Annotations[annotation]), &value) == nil {
 		*into = value
 	}
+}
+
+// touched: an agent has said so, be it that somebody took its annotation away.
+func touched(pod *corev1.Pod) bool {
+	_, labelled := pod.Labels[api.RevisionLabel]
+	return labelled
 }
 
 func isReady(pod *corev1.Pod) bool {
@@ -145,6 +157,11 @@ func containerNames(pod *corev1.Pod) []string {
 	for _, c := range pod.Spec.Containers {
 		names = append(names, c.Name)
 	}
+	return names
+}
+
+func nativeSidecars(pod *corev1.Pod) []string {
+	var names []string
 	for _, c := range pod.Spec.InitContainers {
 		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
 			names = append(names, c.Name)

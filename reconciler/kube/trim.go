@@ -2,6 +2,7 @@ package kube
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,10 +12,16 @@ import (
 	"hotpatch.dev/hotpatch/api"
 )
 
-var _ cache.TransformFunc = trim
+var _ cache.TransformFunc = trimmer{}.trim
 
-// trim keeps of a pod what the planner reads: some 500 bytes of 10 KB or more.
-func trim(object any) (any, error) {
+// trimmer keeps of pods what the planner reads.
+type trimmer struct {
+	annotations []string // of others, by name
+	owners      bool
+}
+
+// trim leaves some 500 bytes of 10 KB or more.
+func (t trimmer) trim(object any) (any, error) {
 	pod, ok := object.(*corev1.Pod)
 	if !ok {
 		return object, nil
@@ -27,8 +34,9 @@ func trim(object any) (any, error) {
 			ResourceVersion:   pod.ResourceVersion,
 			CreationTimestamp: pod.CreationTimestamp,
 			DeletionTimestamp: pod.DeletionTimestamp,
-			Labels:            withoutOurs(pod.Labels),
-			Annotations:       ours(pod.Annotations),
+			Labels:            withoutRevision(pod.Labels),
+			Annotations:       t.wanted(pod.Annotations),
+			OwnerReferences:   t.ownersOf(pod),
 		},
 		Spec: corev1.PodSpec{
 			NodeName:       pod.Spec.NodeName,
@@ -45,23 +53,33 @@ func trim(object any) (any, error) {
 	}, nil
 }
 
-func ours(annotations map[string]string) map[string]string {
+// wanted are our own annotations and those that were asked for.
+func (t trimmer) wanted(annotations map[string]string) map[string]string {
 	kept := map[string]string{}
 	for key, value := range annotations {
-		if strings.HasPrefix(key, api.Group+"/") {
+		if strings.HasPrefix(key, api.Group+"/") || slices.Contains(t.annotations, key) {
 			kept[key] = value
 		}
 	}
 	return kept
 }
 
-// withoutOurs drops the labels that agents write for people to read.
-func withoutOurs(labels map[string]string) map[string]string {
+func (t trimmer) ownersOf(pod *corev1.Pod) []metav1.OwnerReference {
+	if !t.owners {
+		return nil
+	}
+	return pod.OwnerReferences
+}
+
+// withoutRevision drops what agents write into their label, for people to read.
+// That they did stays.
+func withoutRevision(labels map[string]string) map[string]string {
 	kept := map[string]string{}
 	for key, value := range labels {
-		if key != api.RevisionLabel {
-			kept[key] = value
+		if key == api.RevisionLabel {
+			value = ""
 		}
+		kept[key] = value
 	}
 	return kept
 }

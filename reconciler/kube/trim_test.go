@@ -33,7 +33,7 @@ func fullPod() *corev1.Pod {
 
 func trimmed(t *testing.T, pod *corev1.Pod) *corev1.Pod {
 	t.Helper()
-	object, err := trim(pod)
+	object, err := trimmer{}.trim(pod)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,6 +51,35 @@ func TestTrimKeepsNothingElse(t *testing.T) {
 	}
 	if pod.UID != "u1" || pod.Spec.NodeName != "node-1" || pod.Status.PodIP != "10.0.0.7" || len(pod.Status.Conditions) != 1 {
 		t.Errorf("lost what plans need: %s", text)
+	}
+}
+
+func TestTrimKeepsWhatIsAskedFor(t *testing.T) {
+	pod := fullPod()
+	pod.Annotations["example.org/match"] = "8234"
+	pod.OwnerReferences = []metav1.OwnerReference{{Kind: "ReplicaSet", Name: "game"}}
+	scope := Scope{Namespace: "default", Owner: "u0"}.Keeping([]string{"example.org/match", "example.org/other"})
+	object, err := scope.trimmer().trim(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := object.(*corev1.Pod)
+	if kept.Annotations["example.org/match"] != "8234" || len(kept.Annotations) != 2 || len(kept.OwnerReferences) != 1 {
+		t.Errorf("kept %v, owners %v", kept.Annotations, kept.OwnerReferences)
+	}
+	if kept := trimmed(t, pod); len(kept.Annotations) != 1 || len(kept.OwnerReferences) != 0 {
+		t.Errorf("nobody asked for %v, owners %v", kept.Annotations, kept.OwnerReferences)
+	}
+}
+
+func TestWhereAnAgentHasBeenIsKnownFromItsLabel(t *testing.T) {
+	if got := fromPod(trimmed(t, fullPod())); !got.Touched || got.Labels[api.RevisionLabel] != "" {
+		t.Errorf("touched %t, label %q", got.Touched, got.Labels[api.RevisionLabel])
+	}
+	pod := fullPod()
+	delete(pod.Labels, api.RevisionLabel)
+	if fromPod(trimmed(t, pod)).Touched {
+		t.Error("no agent has been there")
 	}
 }
 

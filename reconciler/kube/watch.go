@@ -23,6 +23,7 @@ var ErrNotListed = errors.New("the pods have not been listed yet")
 // pods holds one informer per scope in use.
 type pods struct {
 	client  kubernetes.Interface
+	owners  *owners
 	changed func()
 
 	mu      sync.Mutex
@@ -31,15 +32,18 @@ type pods struct {
 
 // watch is one running informer.
 type watch struct {
+	scope    Scope
+	life     context.Context
 	informer cache.SharedIndexInformer
 	stop     context.CancelFunc
 	failure  *lastError
 	written  map[string]*corev1.Pod // by name, newer than what the informer has seen
 }
 
-func newPods(client kubernetes.Interface, changed func()) *pods {
+func newPods(client kubernetes.Interface, owners *owners, changed func()) *pods {
 	return &pods{
 		client:  client,
+		owners:  owners,
 		changed: changed,
 		watches: map[Scope]*watch{},
 	}
@@ -68,7 +72,7 @@ func (p *pods) start(ctx context.Context, scope Scope) *watch {
 	informer := coreinformers.NewFilteredPodInformer(p.client, scope.Namespace, 0, nil, narrow)
 	failure := &lastError{changed: p.changed}
 	// Neither can fail before the informer runs.
-	_ = informer.SetTransform(trim)
+	_ = informer.SetTransform(scope.trimmer().trim)
 	_ = informer.SetWatchErrorHandlerWithContext(failure.handle)
 	_, _ = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(any) { p.changed() },
@@ -84,7 +88,7 @@ func (p *pods) start(ctx context.Context, scope Scope) *watch {
 		case <-ctx.Done():
 		}
 	}()
-	return &watch{informer, stop, failure, map[string]*corev1.Pod{}}
+	return &watch{scope, ctx, informer, stop, failure, map[string]*corev1.Pod{}}
 }
 
 // updated passes on only changes that the planner would see: a kubelet's
@@ -103,6 +107,8 @@ func (p *pods) list(scope Scope) ([]*corev1.Pod, error) {
 	switch {
 	case w == nil:
 		return nil, ErrNotListed
+	case w.informer.HasSynced() && scope.Owner != "":
+		return p.owners.only(w.life, w.list(), scope.Owner)
 	case w.informer.HasSynced():
 		return w.list(), nil
 	}
@@ -115,11 +121,11 @@ func (p *pods) list(scope Scope) ([]*corev1.Pod, error) {
 // wrote keeps the answer to a write until the informers have caught up: a
 // decision made on the pod as it was before would be made twice.
 func (p *pods) wrote(pod *corev1.Pod) {
-	trimmed, _ := trim(pod) // a *Pod is always trimmed
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, w := range p.watches {
 		if _, known, _ := w.informer.GetStore().Get(pod); known {
+			trimmed, _ := w.scope.trimmer().trim(pod) // a *Pod is always trimmed
 			w.written[pod.Name] = trimmed.(*corev1.Pod)
 		}
 	}

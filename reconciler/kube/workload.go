@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -12,20 +14,36 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 
 	"hotpatch.dev/hotpatch/api"
 )
 
-// Scope is a set of pods: those of a namespace with a label selector.
+// Scope is a set of pods: those of a namespace with a label selector, or those
+// that an object owns over any number of levels.
 type Scope struct {
 	Namespace string
 	Selector  string // as kubectl's -l takes it
+	Owner     string // its UID
+	// Keep names the annotations of others that are read, with commas.
+	Keep string
+}
+
+// Keeping is a scope whose pods come with these annotations.
+func (s Scope) Keeping(annotations []string) Scope {
+	s.Keep = strings.Join(annotations, ",")
+	return s
+}
+
+func (s Scope) trimmer() trimmer {
+	return trimmer{annotations: strings.Split(s.Keep, ","), owners: s.Owner != ""}
 }
 
 // workloads finds the pods of any kind of workload by what it says itself.
 type workloads struct {
 	client dynamic.Interface
+	kinds  discovery.ServerResourcesInterface
 	mapper meta.RESTMapper
 }
 
@@ -33,14 +51,52 @@ type workloads struct {
 // missing: the kind, the object, or its selector.
 func (c *Cluster) Scope(ctx context.Context, namespace string, target api.Target) (Scope, error) {
 	if target.Selector != nil {
-		return Scope{namespace, labels.SelectorFromSet(target.Selector.MatchLabels).String()}, nil
+		return Scope{Namespace: namespace, Selector: labels.SelectorFromSet(target.Selector.MatchLabels).String()}, nil
 	}
-	selector, err := c.workloads.selector(ctx, namespace, target)
-	return Scope{namespace, selector}, err
+	scope, err := c.workloads.scope(ctx, namespace, target)
+	scope.Namespace = namespace
+	return scope, err
 }
 
-// resource is where objects of the target's kind are.
+// resource is where objects of a target's kind are.
 func (w *workloads) resource(namespace string, target api.Target) (dynamic.ResourceInterface, error) {
+	mapping, err := w.mapping(target)
+	if err != nil {
+		return nil, err
+	}
+	return w.client.Resource(mapping.Resource).Namespace(namespace), nil
+}
+
+// scope is what a workload says of its pods: its spec.selector, that of its
+// scale, or else nothing but what the pods say themselves, whose owner it is.
+func (w *workloads) scope(ctx context.Context, namespace string, target api.Target) (Scope, error) {
+	mapping, err := w.mapping(target)
+	if err != nil {
+		return Scope{}, err
+	}
+	client := w.client.Resource(mapping.Resource).Namespace(namespace)
+	object, err := client.Get(ctx, target.Name, metav1.GetOptions{})
+	if err != nil {
+		return Scope{}, describe(err, namespace, target)
+	}
+	selector, err := podSelector(object)
+	if errors.Is(err, errNoSelector) && w.scales(mapping.Resource) {
+		var scale *unstructured.Unstructured
+		if scale, err = client.Get(ctx, target.Name, metav1.GetOptions{}, "scale"); err != nil {
+			return Scope{}, describe(err, namespace, target, "scale")
+		}
+		selector, err = scaleSelector(scale)
+	}
+	switch {
+	case errors.Is(err, errNoSelector):
+		return Scope{Owner: string(object.GetUID())}, nil
+	case err != nil:
+		return Scope{}, fmt.Errorf("%s in namespace %s: %w", target, namespace, err)
+	}
+	return Scope{Selector: selector}, nil
+}
+
+func (w *workloads) mapping(target api.Target) (*meta.RESTMapping, error) {
 	gv, err := schema.ParseGroupVersion(target.APIVersion)
 	if err != nil {
 		return nil, err
@@ -52,36 +108,23 @@ func (w *workloads) resource(namespace string, target api.Target) (dynamic.Resou
 	if err != nil {
 		return nil, fmt.Errorf("ask the cluster for its kinds: %w", err)
 	}
-	return w.client.Resource(mapping.Resource).Namespace(namespace), nil
+	return mapping, nil
 }
 
-func (w *workloads) selector(ctx context.Context, namespace string, target api.Target) (string, error) {
-	client, err := w.resource(namespace, target)
-	if err != nil {
-		return "", err
-	}
-	object, err := client.Get(ctx, target.Name, metav1.GetOptions{})
-	if err != nil {
-		return "", describe(err, namespace, target)
-	}
-	if text, err := podSelector(object); err == nil {
-		return text, nil
-	} else if !errors.Is(err, errNoSelector) {
-		return "", fmt.Errorf("%s in namespace %s: %w", target, namespace, err)
-	}
-	scale, err := client.Get(ctx, target.Name, metav1.GetOptions{}, "scale")
-	if err != nil {
-		return "", fmt.Errorf("%s in namespace %s has no spec.selector and no scale subresource that names its pods: %w", target, namespace, err)
-	}
-	return scaleSelector(scale)
+// scales tells whether a kind has a scale subresource. To ask for one that is not
+// there would take a right to it.
+func (w *workloads) scales(resource schema.GroupVersionResource) bool {
+	list, err := w.kinds.ServerResourcesForGroupVersion(resource.GroupVersion().String())
+	return err == nil && slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == resource.Resource+"/scale" })
 }
 
-func describe(err error, namespace string, target api.Target) error {
+func describe(err error, namespace string, target api.Target, subresource ...string) error {
 	switch {
 	case apierrors.IsNotFound(err):
 		return fmt.Errorf("there is no %s in namespace %s", target, namespace)
 	case apierrors.IsForbidden(err):
-		return fmt.Errorf("the reconciler may not read %s in namespace %s; give its ServiceAccount `get` on that kind: %w", target, namespace, err)
+		kind := strings.Join(append([]string{"that kind"}, subresource...), "'s ")
+		return fmt.Errorf("the reconciler may not read %s in namespace %s; give its ServiceAccount `get` on %s: %w", target, namespace, kind, err)
 	}
 	return fmt.Errorf("read %s in namespace %s: %w", target, namespace, err)
 }
@@ -117,7 +160,7 @@ func podSelector(object *unstructured.Unstructured) (string, error) {
 func scaleSelector(scale *unstructured.Unstructured) (string, error) {
 	text, _, _ := unstructured.NestedString(scale.Object, "status", "selector")
 	if text == "" {
-		return "", fmt.Errorf("%s has no spec.selector, and its scale has no status.selector yet", scale.GetName())
+		return "", errNoSelector
 	}
 	return text, nil
 }

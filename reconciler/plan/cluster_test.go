@@ -15,8 +15,17 @@ type cluster struct {
 	revision Revision
 	stable   *Revision
 	rollout  api.Rollout
-	// suspended in Git
-	suspended bool
+	// suspended in Git, by what if not by the HotPatch itself
+	suspended   bool
+	suspendedBy string
+	// waitsFor are other HotPatches.
+	waitsFor []string
+	// judges: there are admission controls, that say policy of new images, or
+	// nothing against them; admitted and refusal are what is known of it.
+	judges                    bool
+	policy, admitted, refusal string
+	// deferred as the last plan that was done had them.
+	deferred []api.DeferredPod
 	// spec is what else Git says, verdict what is recorded of it.
 	spec      string
 	verdict   *api.Verdict
@@ -44,6 +53,8 @@ type simPod struct {
 	// fail is what goes wrong whenever the agent swaps, be it only to the revision
 	// failOn, refuse what the sidecar answers; "" for nothing.
 	fail, failOn, refuse string
+	// born is the version that its own image is, if that is known.
+	born string
 	// moved is when it was last brought somewhere.
 	moved time.Time
 }
@@ -71,8 +82,15 @@ func newCluster() *cluster {
 }
 
 func (c *cluster) input() Input {
-	in := Input{HotPatch: "game", Target: "Deployment game", Revision: c.revision, Stable: c.stable, Rollout: c.rollout, Suspended: c.suspended, Now: c.now,
+	in := Input{HotPatch: "game", Target: "Deployment game", Revision: c.revision, Stable: c.stable, Rollout: c.rollout, Now: c.now,
+		Suspended: c.suspended, SuspendedBy: c.suspendedBy, WaitsFor: c.waitsFor, Deferred: map[string]time.Time{},
 		Progress: c.progress, Unrecorded: !c.progress.Same(c.recorded), Promotion: c.promotion, Spec: c.spec, Verdict: c.verdict, Gates: c.gates}
+	if c.judges && c.admitted != c.revision.ID {
+		in.Unjudged, in.Refusal = true, c.refusal
+	}
+	for _, d := range c.deferred {
+		in.Deferred[d.Name] = d.Since
+	}
 	for _, p := range c.pods {
 		in.Pods = append(in.Pods, p.Pod)
 	}
@@ -107,6 +125,8 @@ func (c *cluster) restart(p *simPod) {
 	p.ContainerIDs = map[string]string{"main": fmt.Sprintf("containerd://%d", c.started)}
 	if len(p.Observed.Containers) > 0 {
 		p.at = ""
+	} else if p.born != "" {
+		p.at = p.born
 	}
 }
 
@@ -115,6 +135,9 @@ func (c *cluster) crash(p *simPod) {
 	c.restart(p)
 	c.setReady(p, false)
 	p.ContainerIDs = map[string]string{}
+	if len(p.Observed.Containers) == 0 && p.born != "" {
+		p.at = ""
+	}
 }
 
 // overwrite has somebody put another file in place by hand.
@@ -141,6 +164,12 @@ func (c *cluster) act(plan Plan) {
 	c.keep(plan.Gates)
 	for _, a := range plan.Actions {
 		p := c.byUID(a.UID)
+		if a.Kind == Admit {
+			if c.refusal = c.policy; c.policy == "" {
+				c.admitted = a.Revision.ID
+			}
+			continue
+		}
 		if a.Kind == Prepare {
 			p.Prepare = api.Prepare{Revision: a.Revision.ID, Containers: a.Revision.Containers}
 			continue
@@ -156,6 +185,7 @@ func (c *cluster) act(plan Plan) {
 			p.Desired = api.Desired{HotPatch: "game", Revision: a.Revision.ID, Containers: a.Revision.Containers, Files: a.Revision.Files, Ready: ready}
 		}
 	}
+	c.deferred = plan.Deferred
 	if plan.Reached {
 		reached := c.revision
 		c.stable = &reached
@@ -211,6 +241,10 @@ func (c *cluster) work(p *simPod) {
 	for _, want := range p.Desired.Containers {
 		p.Observed.Containers = append(p.Observed.Containers, c.since(before, c.swap(p, want)))
 	}
+	if len(before) == 0 && p.born != "" {
+		p.moved = c.now // what was started so is proven from when it is seen
+	}
+	p.Touched = p.Touched || p.at == p.Desired.Revision // then there is a label
 }
 
 // since gives what was seen the time at which it was first so.
@@ -253,30 +287,6 @@ func (c *cluster) swap(p *simPod, want api.DesiredContainer) api.ObservedContain
 		is.State = api.StateReloaded
 	}
 	return is
-}
-
-// shape is what the revisions of a scenario are made of.
-type shape struct{ image, files bool }
-
-// revision is one named like its version, so that people can read it.
-func (s shape) revision(version string) Revision {
-	r := Revision{ID: version}
-	if s.image {
-		r.Containers = []api.DesiredContainer{{Name: "main", Image: "game:" + version}}
-	}
-	if s.files {
-		r.Files = []api.DesiredFile{{Path: "map.json", Version: version, SHA256: "sha-" + version}}
-	}
-	return r
-}
-
-func images(r Revision) (images []string) {
-	for _, c := range r.Containers {
-		if c.Image != "" {
-			images = append(images, c.Image)
-		}
-	}
-	return images
 }
 
 // settle has every pod on a revision that was reached before the story begins.

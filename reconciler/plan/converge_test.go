@@ -45,8 +45,10 @@ func (h *history) heal() {
 	h.rollout.ProgressDeadlineSeconds = 0
 	h.record()
 	h.rollout.Window = api.Windows{}
+	h.waitsFor, h.policy = nil, ""
 	for _, p := range h.pods {
 		p.refuse = ""
+		h.play(p, false)
 		h.place(p, "n1")
 		if len(p.ContainerIDs) == 0 {
 			h.restart(p)

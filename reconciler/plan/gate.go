@@ -108,7 +108,7 @@ func (w *world) gatesNext() (gates []Gate, waits string) {
 		gates = w.gatesAt(api.MomentBefore, Pod{}, "")
 		return gates, judgedFirst(w.closed(gates))
 	}
-	gates = w.gatesAt(api.MomentBetween, Pod{}, digest(given))
+	gates = w.gatesAt(api.MomentBetween, Pod{}, together(given))
 	if len(w.closed(gates)) == 0 {
 		return gates, ""
 	}
@@ -118,8 +118,8 @@ func (w *world) gatesNext() (gates []Gate, waits string) {
 	return gates, judgedFirst(w.closed(gates))
 }
 
-// digest names a set of pods.
-func digest(pods []Pod) string {
+// together names a set of pods.
+func together(pods []Pod) string {
 	var uids []string
 	for _, p := range pods {
 		uids = append(uids, p.UID)

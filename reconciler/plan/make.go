@@ -20,7 +20,8 @@ func Make(in Input) Plan {
 		next = w.next()
 	}
 	p := Plan{Counts: w.counts(), Actions: next.actions, Progress: w.way.progress, Verdict: in.Verdict, Gates: w.gates(next)}
-	p.Rows, p.Failures = w.rows()
+	p.Rows, p.Failures = w.rows(next.passed)
+	p.Deferred = w.deferred(next.passed)
 	p.Warnings = w.warnings()
 	p.Phase, p.Message, p.Hold = w.phase(next)
 	p.Again = w.again(next)
@@ -31,11 +32,12 @@ func Make(in Input) Plan {
 }
 
 // step is what to do now, or why what should start cannot, and the gates before
-// that.
+// that. Passed are pods that are passed over because they are protected.
 type step struct {
 	actions []Action
 	waits   string
 	gates   []Gate
+	passed  []Pod
 }
 
 func (w *world) next() step {
@@ -138,7 +140,7 @@ func (w *world) holds(partition api.IntOrPercent) int {
 func (w *world) alreadyFirst() []Pod {
 	first := slices.DeleteFunc(slices.Clone(w.pods), func(p Pod) bool { return !w.given(p) })
 	rest := slices.DeleteFunc(slices.Clone(w.pods), w.given)
-	return append(first, rest...)
+	return append(first, w.shieldedLast(rest)...)
 }
 
 // given: the pod was asked to be on the revision, or is on it.
@@ -160,7 +162,17 @@ func (w *world) actions() step {
 		}
 	}
 	if len(next) == 0 || w.in.Verdict != nil {
-		return step{waits: back.waits}
+		return back
+	}
+	on := w.begin(next)
+	on.passed = append(on.passed, back.passed...)
+	return on
+}
+
+// begin has pods go on to the revision, once all is there that takes.
+func (w *world) begin(next []Pod) step {
+	if admit := w.admit(next); len(admit) > 0 {
+		return step{actions: admit}
 	}
 	if prepare, ready := w.prepare(); !ready {
 		return step{actions: prepare}
@@ -168,8 +180,8 @@ func (w *world) actions() step {
 	if w.ahead() {
 		next = slices.DeleteFunc(next, func(p Pod) bool { return !w.given(p) })
 	}
-	if len(next) == 0 {
-		return step{waits: back.waits}
+	if w.behindOthers() || len(next) == 0 {
+		return step{}
 	}
 	gates, waits := w.gatesNext()
 	if waits != "" {
@@ -185,6 +197,8 @@ func (w *world) actions() step {
 // why says what put a pod where it is in the order.
 func (w *world) why(p Pod) string {
 	switch {
+	case p.born(w.in.Revision):
+		return "and it was started on it: its agent is to look"
 	case !p.Ready:
 		return "those that are not Ready first"
 	case len(w.in.Rollout.Order) > 0:
@@ -252,5 +266,6 @@ func (w *world) strayed(p Pod) bool {
 
 // onItsWay: told to go back, but its agent did not begin yet.
 func (w *world) onItsWay(p Pod) bool {
-	return p.Desired.Revision == w.stable.ID && p.Observed.Revision == w.in.Revision.ID && !p.on(w.stable)
+	began := p.Observed.Revision != w.in.Revision.ID && !p.born(w.in.Revision)
+	return p.Desired.Revision == w.stable.ID && !began && !p.on(w.stable)
 }

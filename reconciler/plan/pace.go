@@ -14,7 +14,9 @@ import (
 func (w *world) start(pods []Pod, to Revision, reason func(Pod) string) step {
 	pace, next := w.pace(), step{}
 	for _, p := range pods {
-		if held := pace.take(w, p); held == "" {
+		if w.passes(p, to) {
+			next.passed = append(next.passed, p)
+		} else if held := pace.take(w, p); held == "" {
 			next.actions = append(next.actions, Action{Kind: Apply, Pod: p.Name, UID: p.UID, Revision: to, Reason: reason(p)})
 		} else if next.waits == "" {
 			next.waits = held
@@ -145,7 +147,7 @@ func (w *world) again(next step) (at time.Time) {
 	if !w.complete(w.counts()) {
 		at = w.window.turns
 	}
-	at = earlier(at, w.way.wait.until)
+	at = earlier(earlier(at, w.way.wait.until), w.unprotected(next.passed))
 	if next.waits != "" && !w.window.closed {
 		at = earlier(at, w.nextProven())
 	}

@@ -33,6 +33,11 @@ type Pod struct {
 	ContainerIDs map[string]string
 	// OwnImages by container name, that they were started from, as kubelet says.
 	OwnImages map[string]string
+	// Touched: an agent has been at its containers, whose own images say nothing
+	// of their roots any more.
+	Touched bool
+	// Labels and Annotations, as far as protections read them.
+	Labels, Annotations map[string]string
 	// Desired is what the pod's annotation asks for; Prepare likewise.
 	Desired api.Desired
 	Prepare api.Prepare
@@ -61,8 +66,19 @@ type Input struct {
 	// images.
 	Stable  *Revision
 	Rollout api.Rollout
-	// Suspended: nothing new may start.
-	Suspended bool
+	// Suspended: nothing new may start. SuspendedBy says by what, if not by the
+	// HotPatch itself.
+	Suspended   bool
+	SuspendedBy string
+	// WaitsFor are the HotPatches, of those that this one depends on, that are not
+	// Complete.
+	WaitsFor []string
+	// Unjudged: the cluster's admission controls have not admitted the revision's
+	// images. Refusal is what they last said against them.
+	Unjudged bool
+	Refusal  string
+	// Deferred is since when the rollout wants pods that it passed over, by name.
+	Deferred map[string]time.Time
 	// Spec is the digest of what Git says of the HotPatch, Verdict what was
 	// recorded, be it of something else.
 	Spec    string
@@ -89,6 +105,9 @@ const (
 	Prepare Kind = "prepare"
 	// Apply gives a pod a revision.
 	Apply Kind = "apply"
+	// Admit has the cluster's admission controls judge the images on one pod,
+	// without changing it.
+	Admit Kind = "admit"
 )
 
 // Action is one thing to do to one pod, with its reason.
@@ -118,6 +137,8 @@ type Plan struct {
 	Progress *api.Progress
 	// Rows of all pods by name, and those of pods where something failed.
 	Rows, Failures []api.PodRow
+	// Deferred are pods that were passed over, by name; the next plan wants to know.
+	Deferred []api.DeferredPod
 	// Warnings are things that work, but not as one might expect.
 	Warnings []string
 	// Again is when to plan again even if nothing happens until then; zero: never.

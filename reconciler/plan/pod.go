@@ -9,8 +9,12 @@ import (
 )
 
 // on tells whether a pod was observed on a revision: by its node's agent for
-// the containers that run now, by its sidecar for the files.
+// the containers that run now, by kubelet for those that were started on it, by
+// its sidecar for the files.
 func (p Pod) on(r Revision) bool {
+	if p.born(r) {
+		return p.hasFiles(r)
+	}
 	if len(r.Containers) > 0 && p.Observed.Revision != r.ID {
 		return false
 	}

@@ -30,11 +30,6 @@ func (w *world) prepare() (ask []Action, ready bool) {
 	return ask, ready
 }
 
-// patched are the containers that get another image.
-func (w *world) patched() []api.DesiredContainer {
-	return slices.DeleteFunc(slices.Clone(w.in.Revision.Containers), func(c api.DesiredContainer) bool { return c.Image == "" })
-}
-
 // nodes with pods of the target, in the order of their first pod.
 func (w *world) nodes() []string {
 	var nodes []string
@@ -50,10 +45,11 @@ func (w *world) on(node string) []Pod {
 	return slices.DeleteFunc(slices.Clone(w.pods), func(p Pod) bool { return p.Node != node })
 }
 
-// prepared: a pod of the node says so, or was given the revision already.
+// prepared: a pod of the node says so, was given the revision already, or was
+// started on it.
 func (w *world) prepared(pods []Pod) bool {
 	return slices.ContainsFunc(pods, func(p Pod) bool {
-		return p.Desired.Revision == w.in.Revision.ID || !slices.ContainsFunc(w.patched(), func(c api.DesiredContainer) bool {
+		return p.Desired.Revision == w.in.Revision.ID || p.born(w.in.Revision) || !slices.ContainsFunc(w.patched(), func(c api.DesiredContainer) bool {
 			return p.prepared(c).State != api.StateReady
 		})
 	})

@@ -39,6 +39,13 @@ func TestAnyHistory(t *testing.T) {
 			"an image disappears":   func(*rapid.T) { h.unknown[imageOf(h.revision)] = true },
 			"images are there":      func(*rapid.T) { clear(h.unknown) },
 			"the rollout changes":   func(t *rapid.T) { h.rollout = anyRollout(t) },
+			"a match begins":        func(t *rapid.T) { h.play(h.any(t), true) },
+			"a match ends":          func(t *rapid.T) { h.play(h.any(t), false) },
+			"a pod is born right":   h.bear,
+			"others are behind":     func(*rapid.T) { h.waitsFor = []string{"db"} },
+			"others are Complete":   func(*rapid.T) { h.waitsFor = nil },
+			"images are refused":    func(*rapid.T) { h.judges, h.policy = true, "not signed" },
+			"images are admitted":   func(*rapid.T) { h.policy = "" },
 			"time goes by":          func(t *rapid.T) { h.now = h.now.Add(seconds(t)) },
 			"Git suspends it":       func(*rapid.T) { h.suspended = true },
 			"Git lets it go on":     func(*rapid.T) { h.suspended = false },
@@ -124,6 +131,25 @@ func (h *history) appear(t *rapid.T) {
 	p.Zone = rapid.SampledFrom([]string{"", "east", "west"}).Draw(t, "zone")
 }
 
+// bear has a pod appear that was started on the revision's image. Without a stable
+// revision that would be the same as to be on what it was before; and files would
+// still have to come.
+func (h *history) bear(t *rapid.T) {
+	if h.stable == nil || h.shape.files {
+		t.Skip("nobody is born right")
+	}
+	h.started++
+	h.cluster.bear(h.add(fmt.Sprintf("game-%d", h.started), h.node(t), -1), h.revision.ID)
+}
+
+// play has a pod begin or end a match.
+func (h *history) play(p *simPod, begin bool) {
+	p.Labels = map[string]string{}
+	if begin {
+		p.Labels["state"] = "playing"
+	}
+}
+
 func (h *history) failOnce(p *simPod) {
 	p.fail = "bad luck"
 	h.work(p)
@@ -186,6 +212,10 @@ var anyOrder = [][]api.SortKey{
 	{api.SortPriority, api.SortNodeSpread, api.SortOldest}, {api.SortZoneSpread, api.SortNodeSpread},
 }
 
+func playing(deadline string) []api.Protection {
+	return []api.Protection{{Label: "state", Values: []string{"playing"}, Deadline: deadline}}
+}
+
 func anyRollout(t *rapid.T) api.Rollout {
 	pace := rapid.SampledFrom([]api.IntOrPercent{{}, api.Count(1), api.Count(3), api.Percent(1), api.Percent(40), api.Percent(100)})
 	partition := rapid.SampledFrom([]api.IntOrPercent{
@@ -199,6 +229,7 @@ func anyRollout(t *rapid.T) api.Rollout {
 
 		Order:           rapid.SampledFrom(anyOrder).Draw(t, "order"),
 		Window:          rapid.SampledFrom([]api.Windows{{}, {}, {}, everyOtherMinute, byNight}).Draw(t, "window"),
+		Protect:         rapid.SampledFrom([][]api.Protection{nil, nil, playing(""), playing("20s"), playing("1m")}).Draw(t, "protect"),
 		Steps:           anySteps(t),
 		MinReadySeconds: rapid.SampledFrom([]int{0, 0, 10, 30}).Draw(t, "minReadySeconds"),
 
@@ -241,7 +272,10 @@ func (h *history) plan(t *rapid.T) Plan {
 func (h *history) timeAloneIsNoNews(t *rapid.T, in Input, p Plan) {
 	shut := h.shut()
 	in.Unrecorded = in.Unrecorded || !p.Progress.Same(in.Progress)
-	in.Progress, in.Verdict, in.Now = p.Progress, p.Verdict, in.Now.Add(seconds(t))
+	in.Progress, in.Verdict, in.Now, in.Deferred = p.Progress, p.Verdict, in.Now.Add(seconds(t)), map[string]time.Time{}
+	for _, d := range p.Deferred {
+		in.Deferred[d.Name] = d.Since
+	}
 	if p.Reached {
 		in.Stable = &in.Revision
 	}
@@ -253,6 +287,9 @@ func (h *history) timeAloneIsNoNews(t *rapid.T, in Input, p Plan) {
 		return // a deadline has passed, which is news
 	}
 	if shut != (&cluster{now: in.Now, rollout: h.rollout}).shut() || len(p.Actions)+len(later.Actions) > 0 {
+		return
+	}
+	if h.unprotectedBy(in.Now, p.Deferred) {
 		return
 	}
 	if !p.Again.IsZero() && in.Now.After(p.Again) && later.Again.IsZero() && strings.HasPrefix(later.said(), "minReady") {

@@ -19,6 +19,10 @@ var rules = []struct {
 	{"what is gone or has no node is left alone", untouchable},
 	{"what is suspended starts nothing, and says so", notSuspended},
 	{"outside of its window nothing goes on", notOutside},
+	{"protected pods are left alone, counted and named", notProtected},
+	{"a deadline ends a protection, and no other time does", notDeferred},
+	{"nothing begins before others are Complete", notBehindOthers},
+	{"nothing begins before its images are admitted", notJudged},
 	{"nobody is asked twice for the same", askedTwice},
 	{"no more pods change at once than maxConcurrent", tooManyAtOnce},
 	{"who is not proven holds a place", tooManyPlaces},
@@ -60,8 +64,11 @@ func askedTwice(c *cluster, p Plan) string {
 	for _, a := range p.Actions {
 		pod := c.byUID(a.UID)
 		asked := pod.Desired.Revision
-		if a.Kind == Prepare {
+		switch a.Kind {
+		case Prepare:
 			asked = pod.Prepare.Revision
+		case Admit:
+			asked = c.admitted
 		}
 		if asked == a.Revision.ID && !pod.strayed() || seen[a.UID] {
 			return a.String()
@@ -202,7 +209,7 @@ func (c *cluster) holds(partition api.IntOrPercent) int {
 
 func unprepared(c *cluster, p Plan) string {
 	for _, a := range p.Actions {
-		if a.Kind == Prepare || a.Revision.ID != c.revision.ID || c.byUID(a.UID).strayed() {
+		if a.Kind != Apply || a.Revision.ID != c.revision.ID || c.byUID(a.UID).strayed() {
 			continue
 		}
 		for _, pod := range c.alive() {

@@ -27,9 +27,13 @@ func (w *world) counts() api.Counts {
 }
 
 // rows are all pods by name, and those where something failed.
-func (w *world) rows() (rows, failures []api.PodRow) {
+func (w *world) rows(passed []Pod) (rows, failures []api.PodRow) {
+	over := byUID(passed)
 	for _, p := range w.pods {
 		row := w.row(p)
+		if row.State == "Waiting" && over[p.UID] {
+			row.State = "Protected"
+		}
 		rows = append(rows, row)
 		if row.Message != "" {
 			failures = append(failures, row)
@@ -82,6 +86,9 @@ func (w *world) chose(p Pod) bool {
 
 // state of a pod that is where it should be, in one word.
 func (p Pod) state() string {
+	if len(p.Observed.Containers) == 0 && len(p.Files.Files) == 0 {
+		return StateBorn
+	}
 	for _, c := range p.Observed.Containers {
 		return string(c.State)
 	}
@@ -107,11 +114,11 @@ func (w *world) stand(next step) (phase api.Phase, message, hold string) {
 	trouble := w.trouble()
 	switch {
 	case trouble != "" && w.in.Suspended:
-		return api.PhaseDegraded, trouble + "; " + suspendedInGit, ""
+		return api.PhaseDegraded, trouble + "; " + w.suspended(), ""
 	case trouble != "":
 		return api.PhaseDegraded, trouble + w.noWayBack(), ""
 	case w.in.Suspended:
-		return api.PhasePaused, suspendedInGit + w.toldBefore(), "suspended"
+		return api.PhasePaused, w.suspended() + w.toldBefore(), "suspended"
 	}
 	c, partition := w.counts(), "partition "+w.in.Rollout.Partition.String()
 	switch {
@@ -119,6 +126,10 @@ func (w *world) stand(next step) (phase api.Phase, message, hold string) {
 		return api.PhaseComplete, "", ""
 	case w.shut(next):
 		return api.PhasePaused, w.outside(), "outside of its window"
+	case w.queued(next):
+		return api.PhasePaused, w.forOthers(), "waits for " + strings.Join(w.in.WaitsFor, ", ")
+	case w.deferring(next):
+		return api.PhasePaused, w.protected(next.passed), fmt.Sprintf("%d protected", len(next.passed))
 	case w.underway() && w.way.wait.rests && c.Updated >= c.Desired && w.resting(next.actions):
 		return api.PhasePaused, w.way.wait.words, ""
 	case !w.underway() && c.Updated >= c.Desired && c.Updated > 0 && len(w.held) > 0 && w.resting(next.actions):
@@ -127,14 +138,33 @@ func (w *world) stand(next step) (phase api.Phase, message, hold string) {
 		return api.PhasePaused, fmt.Sprintf("the %s keeps every pod on the stable revision", partition), partition
 	case slices.ContainsFunc(next.actions, func(a Action) bool { return a.Kind == Prepare }):
 		return api.PhaseProgressing, "images are pulled ahead", ""
+	case judging(next.actions):
+		return api.PhaseProgressing, "the cluster's admission controls judge the images", ""
 	}
-	if len(next.actions) == 0 {
-		return api.PhaseProgressing, cmp.Or(next.waits, w.unfinished()), ""
+	return api.PhaseProgressing, w.inTheMeantime(next), ""
+}
+
+// inTheMeantime says what the rest waits for, and who was passed over.
+func (w *world) inTheMeantime(next step) string {
+	var words []string
+	if waits := cmp.Or(next.waits, w.unfinished()); len(next.actions) == 0 && waits != "" {
+		words = append(words, waits)
 	}
-	return api.PhaseProgressing, "", ""
+	if len(next.passed) > 0 {
+		words = append(words, w.protected(next.passed))
+	}
+	return strings.Join(words, "; ")
 }
 
 const suspendedInGit = "suspended in Git"
+
+// suspended says that it is, and by what.
+func (w *world) suspended() string {
+	if w.in.SuspendedBy != "" {
+		return suspendedInGit + " by " + w.in.SuspendedBy
+	}
+	return suspendedInGit
+}
 
 // toldBefore names those that were told before nothing new might start, and may
 // still get there.
@@ -147,8 +177,11 @@ func (w *world) toldBefore() string {
 
 // empty is what there is to say without a pod.
 func (w *world) empty() string {
-	if w.in.Suspended {
-		return w.in.Target + " has no pod now; " + suspendedInGit
+	switch {
+	case w.in.Suspended:
+		return w.in.Target + " has no pod now; " + w.suspended()
+	case w.behindOthers():
+		return w.in.Target + " has no pod now; " + w.forOthers()
 	}
 	return w.in.Target + " has no pod now; what appears will be changed"
 }
@@ -205,7 +238,7 @@ func (w *world) trouble() string {
 			return fmt.Sprintf("pod %s: %s", p.Name, failure)
 		}
 	}
-	return w.unprepared()
+	return cmp.Or(w.refused(), w.unprepared())
 }
 
 // Subject is a status in one line, for the log of the status branch. Version is

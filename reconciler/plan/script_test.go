@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +22,7 @@ import (
 //	crash POD…                 none runs, until `restart`
 //	overwrite POD…             somebody puts another file in place by hand
 //	forget POD…                someone removes what it was asked for
+//	strip POD…                 and what its agent wrote
 //	priority POD 5
 //	zone POD west
 //	fail POD words             the agent's swaps fail, until `heal POD`
@@ -33,7 +35,12 @@ import (
 //	judge errors [game-0] Failed words    what comes of its gates, or of that pod's
 //	spec words                 what else Git says, be it the same revision
 //	window 0 22 * * 1-5 for 4h in Europe/Berlin
-//	suspend, resume
+//	suspend [by WHAT], resume
+//	protect label NAME[=VALUE,…] [30m]    or annotation; with a deadline
+//	label, annotate POD NAME=VALUE   without = it is taken off
+//	born POD v2                it was started on the image of that version
+//	waits [for NAME…]          other HotPatches that are not Complete
+//	policy [WORDS]             admission controls judge images, and refuse them
 //	steps partition=75% pause partition=2 pause=10m    or none
 //	promote v2@2               what stands in Git; also v2@full
 //	unreachable, reachable     the Git server, where progress is recorded
@@ -102,6 +109,7 @@ var podCommands = map[string]func(*cluster, *simPod){
 	"unready":   func(c *cluster, p *simPod) { c.setReady(p, false) },
 	"kill":      func(_ *cluster, p *simPod) { p.Gone = true },
 	"forget":    func(_ *cluster, p *simPod) { p.Desired = api.Desired{} },
+	"strip":     func(_ *cluster, p *simPod) { p.Desired, p.Observed = api.Desired{}, api.Observed{} },
 	"restart":   (*cluster).restart,
 	"overwrite": (*cluster).overwrite,
 	"crash":     (*cluster).crash,
@@ -171,14 +179,32 @@ var settings = map[string]func(*cluster, []string) error{
 		c.rollout.Window.List = append(c.rollout.Window.List, w)
 		return nil
 	},
+	"suspend": func(c *cluster, args []string) error {
+		c.suspended, c.suspendedBy = true, strings.Join(args[min(1, len(args)):], " ")
+		return nil
+	},
+	"resume":  func(c *cluster, _ []string) error { c.suspended, c.suspendedBy = false, ""; return nil },
+	"protect": (*cluster).protect,
+	"label": func(c *cluster, args []string) error {
+		return c.with(args, func(p *simPod, rest string) { p.Labels = with(p.Labels, rest) })
+	},
+	"annotate": func(c *cluster, args []string) error {
+		return c.with(args, func(p *simPod, rest string) { p.Annotations = with(p.Annotations, rest) })
+	},
+	"born": func(c *cluster, args []string) error {
+		return c.with(args, func(p *simPod, rest string) { c.bear(p, rest) })
+	},
+	"waits": func(c *cluster, args []string) error { c.waitsFor = args[min(1, len(args)):]; return nil },
+	"policy": func(c *cluster, args []string) error {
+		c.judges, c.policy = true, strings.Join(args, " ")
+		return nil
+	},
 	"steps":       func(c *cluster, args []string) (err error) { c.rollout.Steps, err = parseSteps(args); return err },
 	"promote":     (*cluster).promote,
 	"unreachable": func(c *cluster, _ []string) error { c.gitDown = true; return nil },
 	"reachable":   func(c *cluster, _ []string) error { c.record(); return nil },
 	"reborn":      func(c *cluster, _ []string) error { c.reborn(); return nil },
 	"lose":        func(c *cluster, _ []string) error { c.recorded = nil; return nil },
-	"suspend":     func(c *cluster, _ []string) error { c.suspended = true; return nil },
-	"resume":      func(c *cluster, _ []string) error { c.suspended = false; return nil },
 	"revision": func(c *cluster, args []string) error {
 		c.revision = parseShape(args[1:]).revision(args[0])
 		return nil
@@ -222,6 +248,33 @@ func (c *cluster) with(args []string, f func(p *simPod, rest string)) error {
 		f(p, strings.Join(args[1:], " "))
 	}
 	return err
+}
+
+// protect reads "label a=b,c 30m".
+func (c *cluster) protect(args []string) error {
+	name, values, given := strings.Cut(args[1], "=")
+	p := api.Protection{Label: name, Deadline: strings.Join(args[2:], "")}
+	if args[0] == "annotation" {
+		p.Label, p.Annotation = "", name
+	}
+	if given {
+		p.Values = strings.Split(values, ",")
+	}
+	c.rollout.Protect = append(c.rollout.Protect, p)
+	return nil
+}
+
+// with is a map with "name=value" in it, or without "name".
+func with(m map[string]string, text string) map[string]string {
+	changed := maps.Clone(m)
+	name, value, given := strings.Cut(text, "=")
+	if changed == nil {
+		changed = map[string]string{}
+	}
+	if delete(changed, name); given {
+		changed[name] = value
+	}
+	return changed
 }
 
 func (c *cluster) know(images []string, known bool) error {

@@ -128,7 +128,7 @@ const untilGit = "; not tried again until Git says something else"
 func (w *world) sentenced(next step) (phase api.Phase, message, hold string) {
 	reason, suspended := w.in.Verdict.Reason, ""
 	if w.in.Suspended {
-		suspended = "; " + suspendedInGit
+		suspended = "; " + w.suspended()
 	}
 	trouble, back := w.astrayTrouble(), w.resting(next.actions)
 	switch {
@@ -141,7 +141,7 @@ func (w *world) sentenced(next step) (phase api.Phase, message, hold string) {
 	case back:
 		return api.PhaseRolledBack, reason + untilGit + suspended, ""
 	case w.in.Suspended:
-		return api.PhasePaused, suspendedInGit + w.toldBefore() + "; to be rolled back: " + reason, "suspended"
+		return api.PhasePaused, w.suspended() + w.toldBefore() + "; to be rolled back: " + reason, "suspended"
 	case next.waits != "" && len(next.actions) == 0:
 		return api.PhaseProgressing, "rolling back: " + reason + "; " + next.waits, ""
 	}

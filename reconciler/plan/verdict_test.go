@@ -35,7 +35,7 @@ func unjust(c *cluster, p Plan) string {
 func (c *cluster) begun() string {
 	var uids []string
 	for _, pod := range c.alive() {
-		if pod.Desired.Revision == c.revision.ID || pod.Desired.Revision == "" && pod.on() == c.revision.ID && pod.seenOn() {
+		if pod.Desired.Revision == c.revision.ID || pod.Desired.Revision == "" && pod.on() == c.revision.ID {
 			uids = append(uids, pod.UID)
 		}
 	}
@@ -62,9 +62,6 @@ func (c *cluster) rollbackDue() bool {
 }
 
 func (c *cluster) settledOn() bool { return c.stable != nil && c.stable.ID == c.revision.ID }
-
-// seenOn: there is something of it that a reconciler can see.
-func (p *simPod) seenOn() bool { return len(p.Observed.Containers)+len(p.Files.Files) > 0 }
 
 func (c *cluster) speaksAgainst(p *simPod) bool {
 	if p.Desired.Revision == c.revision.ID {

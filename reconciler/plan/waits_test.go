@@ -18,13 +18,14 @@ func silentWait(c *cluster, p Plan) string {
 	lacks := func(pod *simPod) bool { return pod.lacking() || c.gated(pod) }
 	busy, lacking := c.count(unsettled), c.count(lacks)
 	total, words := len(c.alive()), fmt.Sprintf("%q, %d changing, %d lacking", p.Message, busy, lacking)
+	message, _, _ := strings.Cut(p.said(), "; ")
 	switch {
-	case strings.HasPrefix(p.said(), "maxConcurrent"):
-		if busy < max(1, c.rollout.MaxConcurrent.Of(total)) || !c.names(p.Message, unsettled) {
+	case strings.HasPrefix(message, "maxConcurrent"):
+		if busy < max(1, c.rollout.MaxConcurrent.Of(total)) || !c.names(message, unsettled) {
 			return words
 		}
-	case strings.HasPrefix(p.said(), "maxUnavailable"):
-		if lacking < max(1, c.rollout.MaxUnavailable.OfRoundedDown(total)) || !c.names(p.Message, lacks) {
+	case strings.HasPrefix(message, "maxUnavailable"):
+		if lacking < max(1, c.rollout.MaxUnavailable.OfRoundedDown(total)) || !c.names(message, lacks) {
 			return words
 		}
 	case p.Phase == api.PhaseProgressing && (p.Message == "" || strings.HasPrefix(p.said(), "partition")) && p.Progress.Same(c.recorded) &&

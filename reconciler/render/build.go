@@ -3,6 +3,7 @@ package render
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
@@ -21,13 +22,16 @@ var building sync.Mutex
 // originAnnotation is where kustomize notes the file an object came from.
 const originAnnotation = "config.kubernetes.io/origin"
 
-// object is a HotPatch as kustomize built it.
+// object is a HotPatch or a Suspension as kustomize built it.
 type object struct {
-	key, file string
-	yaml      []byte
+	kind, key, name, file string
+	yaml                  []byte
 }
 
-// build builds a root and returns its HotPatches; other objects are not ours.
+// kinds are what is looked for; other objects are not ours.
+var kinds = []string{api.KindHotPatch, api.KindSuspension}
+
+// build builds a root and returns what of it is ours.
 func (r *renderer) build(root string) ([]object, error) {
 	disk := filesys.MakeFsInMemory()
 	dir := root
@@ -45,7 +49,7 @@ func (r *renderer) build(root string) ([]object, error) {
 	}
 	var objects []object
 	for _, res := range built.Resources() {
-		if gvk := res.GetGvk(); gvk.Group != api.Group || gvk.Kind != api.KindHotPatch {
+		if gvk := res.GetGvk(); gvk.Group != api.Group || !slices.Contains(kinds, gvk.Kind) {
 			continue
 		}
 		o, err := toObject(dir, res)
@@ -176,5 +180,5 @@ func toObject(dir string, res *resource.Resource) (object, error) {
 	if namespace == "" {
 		namespace = "default"
 	}
-	return object{key: namespace + "/" + res.GetName(), file: path.Join(dir, origin.Path), yaml: content}, nil
+	return object{kind: res.GetKind(), key: namespace + "/" + res.GetName(), name: res.GetName(), file: path.Join(dir, origin.Path), yaml: content}, nil
 }

@@ -59,13 +59,22 @@ type Item struct {
 	Files map[string]Content
 }
 
+// Suspension is a Suspension with the file it stands in.
+type Suspension struct {
+	api.Suspension
+	File string
+}
+
 // Result is all that a commit asks for, and all that is wrong with it.
 type Result struct {
-	Items []Item
+	Items       []Item
+	Suspensions []Suspension
 	// Errors, each naming its file.
 	Errors []error
 	// Broken are objects ("namespace/name") that are there but cannot be used.
 	Broken map[string]error
+	// BrokenSuspensions likewise, by name.
+	BrokenSuspensions map[string]error
 	// Failed are roots of which nothing could be built.
 	Failed []string
 }
@@ -73,7 +82,7 @@ type Result struct {
 // Render builds everything below a directory: the kustomization in it, or each
 // topmost one below it, and plain YAML files each on its own.
 func Render(src Source, dir string) Result {
-	r := &renderer{src: src, result: Result{Broken: map[string]error{}}, keys: map[string]string{}}
+	r := &renderer{src: src, result: Result{Broken: map[string]error{}, BrokenSuspensions: map[string]error{}}, keys: map[string]string{}}
 	repo, err := index(src)
 	if err != nil {
 		r.failed(path.Clean(dir), err)
@@ -87,6 +96,7 @@ func Render(src Source, dir string) Result {
 	for _, root := range roots {
 		r.root(root)
 	}
+	r.checkDependencies()
 	return r.result
 }
 
@@ -111,6 +121,10 @@ func (r *renderer) root(root string) {
 		return
 	}
 	for _, o := range objects {
+		if o.kind == api.KindSuspension {
+			r.suspension(o)
+			continue
+		}
 		item, err := r.item(root, o)
 		if err == nil {
 			err = r.once(item)
@@ -122,6 +136,16 @@ func (r *renderer) root(root string) {
 		}
 		r.result.Items = append(r.result.Items, item)
 	}
+}
+
+func (r *renderer) suspension(o object) {
+	s, err := api.DecodeSuspension(o.file, o.yaml)
+	if err != nil {
+		r.result.Errors = append(r.result.Errors, err)
+		r.result.BrokenSuspensions[o.name] = err
+		return
+	}
+	r.result.Suspensions = append(r.result.Suspensions, Suspension{s, o.file})
 }
 
 // once refuses a second object of the same name.

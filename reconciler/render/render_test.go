@@ -153,3 +153,50 @@ func TestRenderSaysThatTheCommitCannotBeRead(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 }
+
+func TestRenderOfSuspensions(t *testing.T) {
+	const freeze = "apiVersion: hotpatch.dev/v1alpha1\nkind: Suspension\nmetadata: {name: freeze}\nspec: {namespaces: [games]}\n"
+	r := Render(repo{"k/kustomization.yaml": "namespace: prod\nresources: [freeze.yaml, thaw.yaml, game.yaml]", "k/freeze.yaml": freeze,
+		"k/thaw.yaml": strings.NewReplacer("freeze", "thaw", "namespaces", "namespace").Replace(freeze), "k/game.yaml": hotpatch("game")}, "k")
+	if len(r.Suspensions) != 1 || !r.Suspensions[0].Over("games") || r.Suspensions[0].Over("prod") || r.Suspensions[0].File != "k/freeze.yaml" {
+		t.Errorf("suspensions %+v", r.Suspensions)
+	}
+	if err := r.BrokenSuspensions["thaw"]; err == nil || !strings.Contains(err.Error(), "k/thaw.yaml: Suspension prod/thaw: spec.namespace: unknown field") || len(r.Errors) != 1 || len(r.Items) != 1 {
+		t.Errorf("broken %v, %s", r.BrokenSuspensions, describeResult(r))
+	}
+}
+
+func dependent(name string, on ...string) string {
+	return hotpatch(name) + "  dependsOn: [" + strings.Join(on, ", ") + "]\n"
+}
+
+func TestRenderRefusesDependenciesThatNobodyCanMeet(t *testing.T) {
+	good := func(names ...string) (lines string) {
+		for _, name := range names {
+			lines += fmt.Sprintf("default/%s registry.example:5000/game from k/%[1]s.yaml in k/%[1]s.yaml\n", name)
+		}
+		return lines
+	}
+	for _, c := range []struct {
+		name string
+		repo repo
+		want string
+	}{
+		{"in a row", repo{"k/a.yaml": dependent("a", "b"), "k/b.yaml": dependent("b", "default/c"), "k/c.yaml": hotpatch("c")},
+			good("a", "b", "c")},
+		{"nobody of that name", repo{"k/a.yaml": dependent("a", "b", "nobody"), "k/b.yaml": hotpatch("b")},
+			good("b") + "error: k/a.yaml: HotPatch default/a: spec.dependsOn[1]: there is no HotPatch default/nobody here; correct the name, or push it\n"},
+		{"of another namespace", repo{"k/a.yaml": dependent("a", "prod/b"), "k/b.yaml": hotpatch("b")},
+			good("b") + "error: k/a.yaml: HotPatch default/a: spec.dependsOn[0]: there is no HotPatch prod/b here"},
+		{"a circle, and who only waits for it", repo{"k/a.yaml": dependent("a", "b"), "k/b.yaml": dependent("b", "c"), "k/c.yaml": dependent("c", "a"), "k/d.yaml": dependent("d", "a")},
+			good("d") + "error: k/a.yaml: HotPatch default/a: spec.dependsOn[0]: nobody could begin: default/a waits for default/b waits for default/c waits for default/a\nerror: k/b.yaml: HotPatch default/b: spec.dependsOn[0]"},
+		{"one that cannot be used is there", repo{"k/a.yaml": dependent("a", "b"), "k/b.yaml": strings.Replace(hotpatch("b"), "target", "tarket", 1)},
+			good("a") + "error: k/b.yaml: HotPatch b: spec.tarket: unknown field"},
+		{"it may stand in what does not build", repo{"k/a.yaml": dependent("a", "b"), "k/b.yaml": "{"},
+			good("a") + "error: k/b.yaml: line 1"},
+	} {
+		if got := describeResult(Render(c.repo, "k")); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)
+		}
+	}
+}
