@@ -288,16 +288,3 @@ func (c *cluster) swap(p *simPod, want api.DesiredContainer) api.ObservedContain
 	}
 	return is
 }
-
-// settle has every pod on a revision that was reached before the story begins.
-func (c *cluster) settle(r Revision) {
-	c.stable = &r
-	plan := Plan{}
-	for _, p := range c.pods {
-		plan.Actions = append(plan.Actions, Action{Kind: Apply, UID: p.UID, Revision: r})
-	}
-	c.act(plan)
-	for _, p := range c.pods {
-		c.work(p)
-	}
-}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"pgregory.net/rapid"
+
 	"hotpatch.dev/hotpatch/api"
 )
 
@@ -111,4 +113,21 @@ func pastAGate(c *cluster, p Plan) string {
 		return "reached"
 	}
 	return ""
+}
+
+// judgeSome has something come of one of the gates that are running.
+func (h *history) judgeSome(t *rapid.T) {
+	gates := slices.DeleteFunc(Make(h.input()).Gates, func(g Gate) bool { return h.gates[g.Key()].State != "" })
+	if len(gates) == 0 {
+		t.Skip("no gates")
+	}
+	which := rapid.SampledFrom(gates).Draw(t, "gate")
+	state := rapid.SampledFrom([]GateState{GateSuccessful, GateSuccessful, GateFailed, GateInconclusive}).Draw(t, "state")
+	h.judge(Judged{state, "so it was measured"}, func(g Gate) bool { return g == which })
+}
+
+// anyAnalysis is none as often as not.
+var anyAnalysis = [][]api.Analysis{
+	nil, nil, nil, {{Name: "smoke", When: []api.Moment{api.MomentPod}}}, {{Name: "errors", When: []api.Moment{api.MomentBetween}}},
+	{{Name: "errors", When: []api.Moment{api.MomentBefore, api.MomentBetween, api.MomentAfter}}, {Name: "smoke", When: []api.Moment{api.MomentPod}}},
 }

@@ -284,44 +284,6 @@ func (c *cluster) know(images []string, known bool) error {
 	return nil
 }
 
-func (c *cluster) setRollout(args []string) error {
-	fields := map[string]*api.IntOrPercent{
-		"partition": &c.rollout.Partition, "maxConcurrent": &c.rollout.MaxConcurrent, "maxUnavailable": &c.rollout.MaxUnavailable,
-		"failureThreshold": &c.rollout.FailureThreshold,
-	}
-	seconds := map[string]*int{
-		"minReadySeconds": &c.rollout.MinReadySeconds, "progressDeadlineSeconds": &c.rollout.ProgressDeadlineSeconds,
-	}
-	for _, arg := range args {
-		name, value, _ := strings.Cut(arg, "=")
-		if into := seconds[name]; into != nil {
-			*into, _ = strconv.Atoi(value)
-			continue
-		}
-		switch name {
-		case "onFailure":
-			c.rollout.OnFailure = api.FailurePolicy(value)
-			continue
-		case "order":
-			c.rollout.Order = nil
-			for key := range strings.SplitSeq(value, ",") {
-				c.rollout.Order = append(c.rollout.Order, api.SortKey(key))
-			}
-			continue
-		}
-		if fields[name] == nil {
-			return fmt.Errorf("a rollout has no %s", name)
-		}
-		if strings.HasSuffix(value, "%") {
-			value = strconv.Quote(value)
-		}
-		if err := fields[name].UnmarshalJSON([]byte(value)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func parseShape(words []string) shape {
 	return shape{image: len(words) == 0 || slices.Contains(words, "image"), files: slices.Contains(words, "files")}
 }

@@ -142,8 +142,9 @@ func (w *world) sentenced(next step) (phase api.Phase, message, hold string) {
 		return api.PhaseRolledBack, reason + untilGit + suspended, ""
 	case w.in.Suspended:
 		return api.PhasePaused, w.suspended() + w.toldBefore() + "; to be rolled back: " + reason, "suspended"
-	case next.waits != "" && len(next.actions) == 0:
-		return api.PhaseProgressing, "rolling back: " + reason + "; " + next.waits, ""
+	}
+	if meanwhile := w.inTheMeantime(next); meanwhile != "" {
+		reason += "; " + meanwhile
 	}
 	return api.PhaseProgressing, "rolling back: " + reason, ""
 }
