@@ -145,7 +145,7 @@ func (p *parents) of(ctx context.Context, namespace string, ref metav1.OwnerRefe
 	if err != nil {
 		return nil, err
 	}
-	mapping, err := p.mapper.RESTMapping(gv.WithKind(ref.Kind).GroupKind(), gv.Version)
+	mapping, err := mappingOf(p.mapper, gv.WithKind(ref.Kind))
 	if err != nil {
 		return nil, fmt.Errorf("ask the cluster for its kind %s: %w", ref.Kind, err)
 	}

@@ -101,7 +101,7 @@ func (w *workloads) mapping(target api.Target) (*meta.RESTMapping, error) {
 	if err != nil {
 		return nil, err
 	}
-	mapping, err := w.mapper.RESTMapping(gv.WithKind(target.Kind).GroupKind(), gv.Version)
+	mapping, err := mappingOf(w.mapper, gv.WithKind(target.Kind))
 	if meta.IsNoMatchError(err) {
 		return nil, fmt.Errorf("this cluster has no kind %s in %s: is its CustomResourceDefinition installed?", target.Kind, target.APIVersion)
 	}
@@ -109,6 +109,18 @@ func (w *workloads) mapping(target api.Target) (*meta.RESTMapping, error) {
 		return nil, fmt.Errorf("ask the cluster for its kinds: %w", err)
 	}
 	return mapping, nil
+}
+
+// mappingOf finds where the objects of a kind are. One that is not known may be
+// new: the cluster's kinds are then read anew. Who asks in vain asks more and more
+// rarely.
+func mappingOf(mapper meta.RESTMapper, kind schema.GroupVersionKind) (*meta.RESTMapping, error) {
+	mapping, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	if !meta.IsNoMatchError(err) {
+		return mapping, err
+	}
+	meta.MaybeResetRESTMapper(mapper)
+	return mapper.RESTMapping(kind.GroupKind(), kind.Version)
 }
 
 // scales tells whether a kind has a scale subresource. To ask for one that is not
