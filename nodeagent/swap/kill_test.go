@@ -117,9 +117,15 @@ func (k *killer) between(longest time.Duration) time.Duration {
 	return 1 + time.Duration(k.Int64N(int64(longest)))
 }
 
+// anew is how long it takes until no wait of the program's is one that a stop has
+// interrupted before: of those the kernel alone knows what they were, and they end
+// early if an agent dies while it leads their thread (docs/swap.md).
+const anew = 45 * time.Millisecond // waits last 20
+
 // kill kills one swap, looks, and mends it one way or the other.
 func (k *killer) kill(t *testing.T, how Death) {
 	t.Helper()
+	time.Sleep(runtimetest.Limit(anew))
 	to := k.other()
 	if finished := kill(t, k.request(t, to), how); finished {
 		k.late++
