@@ -258,9 +258,9 @@ func TestServersThatDoNotAnswer(t *testing.T) {
 	if got := views(t, c); got != "v2" {
 		t.Errorf("the container is on %s", got)
 	}
-	repaired := repairedWithout(t, "/proc")
-	end := silent(t, c, "/config") // on the way to /config/inner
 	running := runtime.NumGoroutine()
+	repaired, answer := repairedWithout(t, "/proc")
+	end := silent(t, c, "/config") // on the way to /config/inner
 	began := time.Now()
 	refused(t, request(t, c, v["v3"]), "does not answer")
 	if took := time.Since(began); took > 12*time.Second {
@@ -269,6 +269,7 @@ func TestServersThatDoNotAnswer(t *testing.T) {
 	if err := <-repaired; !errors.Is(err, swap.ErrStuck) {
 		t.Errorf("the repair got %v", err)
 	}
+	answer()
 	if _, err := swap.Do(t.Context(), request(t, c, v["v3"])); !errors.Is(err, swap.ErrBusy) {
 		t.Errorf("another one got %v", err)
 	}
@@ -282,15 +283,15 @@ func TestServersThatDoNotAnswer(t *testing.T) {
 }
 
 // repairedWithout repairs another container, one of whose filesystems is silent
-// until the test ends.
-func repairedWithout(t *testing.T, filesystem string) <-chan error {
+// until it is ended.
+func repairedWithout(t *testing.T, filesystem string) (repaired chan error, end func()) {
 	t.Helper()
 	c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref})
-	t.Cleanup(silent(t, c, filesystem))
-	repaired := make(chan error, 1)
+	end = silent(t, c, filesystem)
+	repaired = make(chan error, 1)
 	go func() {
 		_, err := swap.Repair(t.Context(), swap.Request{PID: c.PID, CgroupDir: "/sys/fs/cgroup", StopLimit: limit})
 		repaired <- err
 	}()
-	return repaired
+	return repaired, end
 }
