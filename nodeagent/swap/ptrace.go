@@ -90,17 +90,15 @@ func (t *tracer) seizeNew(end time.Time) ([]*thread, error) {
 		}
 		for _, id := range listNumbers(t.proc, fmt.Sprintf("%d/task", pid)) {
 			t.seen[id] = true
-			if t.threads[id] != nil {
+			if known := t.threads[id]; known != nil && !(known.gone && t.lives(id)) {
 				continue
 			}
 			th, err := t.seize(pid, id)
 			if err != nil {
 				return nil, err
 			}
-			if th != nil {
-				t.threads[id] = th
-				fresh = append(fresh, th)
-			}
+			t.threads[id] = th
+			fresh = append(fresh, th)
 		}
 	}
 	return fresh, nil
@@ -115,8 +113,8 @@ func (t *tracer) releaseStrangers() error {
 			continue
 		}
 		delete(t.threads, id)
-		switch state := t.state(id); {
-		case state == 0 || state == 'Z' || state == 'X':
+		switch {
+		case !t.lives(id):
 		case !th.stopped:
 			return fmt.Errorf("thread %d is none of the container's and does not stop", id)
 		default:
@@ -128,11 +126,12 @@ func (t *tracer) releaseStrangers() error {
 	return nil
 }
 
-// seize is nil, nil for a thread that is ending.
+// seize takes hold of a thread. One that is gone by now calls for another look as
+// well: it may have made a child since it was listed.
 func (t *tracer) seize(pid, id int) (*thread, error) {
 	if err := unix.PtraceSeize(id); err != nil {
-		if state := t.state(id); state == 0 || state == 'Z' || state == 'X' {
-			return nil, nil
+		if !t.lives(id) {
+			return &thread{id: id, pid: pid, gone: true}, nil
 		}
 		if by := t.tracedBy(id); by != "0" {
 			return nil, fmt.Errorf("process %d is being traced (by process %s); end the debugger and try again", pid, by)
@@ -279,6 +278,11 @@ func (t *tracer) state(id int) byte {
 		return 0
 	}
 	return stat[i+2]
+}
+
+func (t *tracer) lives(id int) bool {
+	state := t.state(id)
+	return state != 0 && state != 'Z' && state != 'X'
 }
 
 func (t *tracer) tracedBy(id int) string {
