@@ -2,10 +2,10 @@ package swap
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 	"unsafe"
 
@@ -88,7 +88,11 @@ func (t *tracer) seizeNew(end time.Time) ([]*thread, error) {
 		if time.Now().After(end) {
 			return nil, errEndless
 		}
-		for _, id := range listNumbers(t.proc, fmt.Sprintf("%d/task", pid)) {
+		ids := listNumbers(t.proc, fmt.Sprintf("%d/task", pid))
+		if len(ids) == 0 { // gone since it was listed, and may have made a child
+			fresh = append(fresh, &thread{id: pid, pid: pid, gone: true})
+		}
+		for _, id := range ids {
 			t.seen[id] = true
 			if known := t.threads[id]; known != nil && !(known.gone && t.lives(id)) {
 				continue
@@ -287,10 +291,5 @@ func (t *tracer) lives(id int) bool {
 
 func (t *tracer) tracedBy(id int) string {
 	status, _ := readAt(t.proc, fmt.Sprintf("%d/status", id))
-	for line := range strings.Lines(string(status)) {
-		if pid, ok := strings.CutPrefix(line, "TracerPid:"); ok {
-			return strings.TrimSpace(pid)
-		}
-	}
-	return "0"
+	return cmp.Or(statusField(status, "TracerPid"), "0")
 }
