@@ -90,6 +90,12 @@ func (r *recorder) trailers(changed []api.HotPatchStatus) [][2]string {
 	return trailers
 }
 
+// withoutRows is what is said of the pods together.
+func withoutRows(s api.HotPatchStatus) api.HotPatchStatus {
+	s.Pods = nil
+	return s
+}
+
 // sameMeaning compares what people would act on: that another commit asks for
 // the same is no news.
 func sameMeaning(a, b api.HotPatchStatus) bool {

@@ -191,7 +191,8 @@ func (r *recorder) gather(ctx context.Context) {
 }
 
 // ended tells whether something is to be told that is more than progress. A new
-// step is: pods wait for Git to hold it.
+// step is: pods wait for Git to hold it. What is new of single pods alone is not:
+// agents look at one after the other.
 func (r *recorder) ended() bool {
 	r.mu.Lock()
 	latest, written := r.latest, r.written // replaced, never changed
@@ -199,7 +200,7 @@ func (r *recorder) ended() bool {
 	for key, now := range latest {
 		underway := now.status.Phase == api.PhaseProgressing || now.status.Phase == api.PhasePending
 		before, ok := written[key]
-		if !now.status.Progress.Same(before.Progress) || !underway && !(ok && sameMeaning(before, now.status)) {
+		if !now.status.Progress.Same(before.Progress) || !underway && !(ok && sameMeaning(withoutRows(before), withoutRows(now.status))) {
 			return true
 		}
 	}

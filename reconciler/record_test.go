@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -157,6 +158,20 @@ func TestProgressIsGatheredAndEndsAreNot(t *testing.T) {
 	}
 	if n := branch.count(); n != 2 {
 		t.Errorf("%d commits, want the end at once", n)
+	}
+	for i := range 8 { // agents look at one pod after the other
+		done.Pods = append(slices.Clone(done.Pods), api.PodRow{Name: fmt.Sprint(i)})
+		r.submit(results(done))
+		time.Sleep(10 * time.Millisecond)
+	}
+	if n := branch.count(); n != 2 {
+		t.Errorf("%d commits of single pods in a moment", n-2)
+	}
+	for deadline := time.Now().Add(2 * progressPace); branch.count() < 3 && time.Now().Before(deadline); {
+		time.Sleep(5 * time.Millisecond)
+	}
+	if n := branch.count(); n != 3 {
+		t.Errorf("%d commits of single pods, want one", n-2)
 	}
 	cancel()
 	<-ended
