@@ -12,7 +12,7 @@ import (
 // It is over when Count measurements were taken, or as soon as too many failed or
 // said nothing.
 type Analysis struct {
-	// Name, by which the status and steps call it.
+	// Name, by which the status calls it.
 	Name string `json:"name"`
 	// When it is taken: before the first pod, between batches of pods, after the
 	// last one, or of each pod that has changed.

@@ -30,11 +30,11 @@ func (a *Agent) swap(ctx context.Context, c *container, do move, target *process
 	if err != nil {
 		return err
 	}
-	if c.want.Reload != nil || c.is.ReloadPending {
-		before := ""
-		if c.want.Reload != nil {
-			before = c.is.Key
-		}
+	before := "" // nothing is to be delivered
+	if c.want.Reload != nil {
+		before = c.is.Key
+	}
+	if before != "" || c.is.ReloadPending {
 		if err := a.runtime.SetLabels(ctx, c.rt.ID, map[string]string{reloadLabel: before}); err != nil {
 			return err
 		}

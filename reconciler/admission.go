@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"hotpatch.dev/hotpatch/internal/logging"
+	"hotpatch.dev/hotpatch/internal/plain"
 	"hotpatch.dev/hotpatch/reconciler/kube"
 	"hotpatch.dev/hotpatch/reconciler/plan"
 )
@@ -60,7 +60,7 @@ func (a *admission) verdict(t *tracked) (unjudged bool, refusal string) {
 	if err == nil || errors.Is(err, kube.ErrChanged) {
 		return true, ""
 	}
-	return true, oneLine(err.Error(), maxRefusal)
+	return true, plain.Text(err.Error(), maxRefusal)
 }
 
 // judge starts what a plan wants to have judged.
@@ -103,9 +103,4 @@ func (a *admission) forget(key string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.admitted, key)
-}
-
-// oneLine is a text of at most so many bytes, without line breaks.
-func oneLine(text string, limit int) string {
-	return shorten(strings.Join(strings.Fields(text), " "), limit)
 }

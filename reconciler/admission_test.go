@@ -41,7 +41,7 @@ func TestRefusedImageChangesNothingUntilItIsAdmitted(t *testing.T) {
 	s.cluster, s.executor.pods, s.admission.cluster = &scripted{pods: []kube.Pod{runningPod("game-0")}}, pods, policy
 	wish := render.Result{Items: []render.Item{item("game", ".")}}
 	got := s.commit("c1", wish)["default/game"].status
-	if got.Phase != api.PhaseDegraded || !strings.Contains(got.Message, ": the cluster does not admit the new image: not signed; nothing was changed") {
+	if got.Phase != api.PhaseDegraded || !strings.Contains(got.Message, ": the cluster does not admit the new image: not; signed; nothing was changed") {
 		t.Errorf("%s %q", got.Phase, got.Message)
 	}
 	if len(pods.log) != 0 {

@@ -80,7 +80,7 @@ func (a *analyses) pursue(ctx context.Context, t *tracked, pods []kube.Pod, aske
 		switch {
 		case stands.State != plan.GateRunning:
 		case due.After(now):
-			next = earlier(next, due)
+			next = plan.Earlier(next, due)
 		default:
 			a.start(ctx, t, g, m, podOf(pods, g))
 		}

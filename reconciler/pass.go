@@ -49,10 +49,8 @@ func (l *loop) pass(ctx context.Context, why cause) {
 			p = l.plan(t, pods)
 			l.admission.judge(l.jobContext(t), t, pods, p.Actions)
 			l.executor.execute(l.jobContext(t), t.accepted.HotPatch.Metadata.Name, pods, p.Actions)
-			next = earlier(next, l.analyses.pursue(l.jobContext(t), t, pods, p.Gates, time.Now()))
-		}
-		if p != nil {
-			t.hold, next = p.Hold, earlier(next, p.Again)
+			next = plan.Earlier(next, l.analyses.pursue(l.jobContext(t), t, pods, p.Gates, time.Now()))
+			t.hold, next = p.Hold, plan.Earlier(next, p.Again)
 		}
 		t.record = t.status(l.options.Cluster, time.Now(), p)
 		if t.record.Phase != "" {
@@ -63,14 +61,6 @@ func (l *loop) pass(ctx context.Context, why cause) {
 	l.alarm.set(next, func() { l.trigger.fire(timeCame) })
 	l.recorder.submit(results)
 	l.metrics.show(results)
-}
-
-// earlier of two times, of which the zero one means never.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
 }
 
 // wish takes over what the newest commit asks for, if there is a newer one. It

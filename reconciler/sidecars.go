@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/internal/guard"
 )
 
 // Limits of one call of a sidecar: its download is part of it.
@@ -55,7 +56,7 @@ func (s *sidecars) update(ctx context.Context, address string, file api.DesiredF
 	}
 	answer, err := s.client.Do(request)
 	if err != nil {
-		return fmt.Errorf("file %s: no answer from the sidecar at %s: %w", file.Path, address, withoutURL(err))
+		return fmt.Errorf("file %s: no answer from the sidecar at %s: %w", file.Path, address, guard.WithoutURL(err))
 	}
 	defer answer.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
@@ -121,12 +122,3 @@ type refusal struct{ words string }
 func (r refusal) Error() string { return r.words }
 
 const maxWords = 300
-
-// withoutURL drops the method and URL that net/http puts before every error.
-func withoutURL(err error) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
-		return wrapped.Err
-	}
-	return err
-}

@@ -87,14 +87,3 @@ func TestAlarmRingsOnceAtTheLastTimeSet(t *testing.T) {
 	case <-time.After(60 * time.Millisecond):
 	}
 }
-
-func TestEarlierKnowsNever(t *testing.T) {
-	never := time.Time{}
-	for _, c := range []struct{ a, b, want time.Time }{
-		{never, never, never}, {noon, never, noon}, {never, noon, noon}, {noon, later, noon}, {later, noon, noon},
-	} {
-		if got := earlier(c.a, c.b); !got.Equal(c.want) {
-			t.Errorf("earlier of %s and %s is %s", c.a, c.b, got)
-		}
-	}
-}

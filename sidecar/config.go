@@ -11,6 +11,7 @@ import (
 	strictjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
+	"hotpatch.dev/hotpatch/internal/guard"
 	"hotpatch.dev/hotpatch/internal/process"
 	"hotpatch.dev/hotpatch/sidecar/download"
 	"hotpatch.dev/hotpatch/sidecar/kube"
@@ -225,9 +226,9 @@ func (d Download) limits() (download.Limits, error) {
 func (d Download) prefixes() ([]netip.Prefix, error) {
 	var out []netip.Prefix
 	for _, text := range d.AllowAddresses {
-		p, err := netip.ParsePrefix(text)
+		p, err := guard.ParsePrefix(text)
 		if err != nil {
-			return nil, fmt.Errorf("download.allowAddresses: want a prefix such as 127.0.0.0/8, got %q", text)
+			return nil, fmt.Errorf("download.allowAddresses: %w", err)
 		}
 		out = append(out, p)
 	}

@@ -67,7 +67,7 @@ func TestConfigErrors(t *testing.T) {
 		{"signalName: SIGHUP", "signalName: SIGHUP\n            wait: 2h", "signal.wait: want up to 1m0s"},
 		{"restartpolicy: Always", "download: {maxBytes: -1}", "download.maxBytes: want a number of bytes"},
 		{"restartpolicy: Always", "download: {timeout: soon}", "download.timeout: want a time"},
-		{"restartpolicy: Always", "download: {allowAddresses: [localhost]}", "download.allowAddresses: want a prefix"},
+		{"restartpolicy: Always", "download: {allowAddresses: [localhost]}", "download.allowAddresses: want an address"},
 		{"restartpolicy: Always", "auth: {}", "auth: give either tokenReview or bearerTokenFile"},
 		{"restartpolicy: Always", "auth: {tokenReview: {}}", "allowedServiceAccounts is empty"},
 		{"restartpolicy: Always", "auth: {tokenReview: {allowedServiceAccounts: [x]}}", "want namespace:name"},

@@ -1,9 +1,10 @@
 package main
 
 import (
-	"fmt"
 	"net/netip"
 	"strings"
+
+	"hotpatch.dev/hotpatch/internal/guard"
 )
 
 // prefixes is a flag: addresses, or prefixes of them, separated by commas.
@@ -21,12 +22,9 @@ func (p prefixes) String() string {
 
 func (p prefixes) Set(text string) error {
 	for word := range strings.SplitSeq(text, ",") {
-		one, err := netip.ParsePrefix(word)
-		if addr, single := netip.ParseAddr(word); single == nil {
-			one, err = addr.Prefix(addr.BitLen())
-		}
+		one, err := guard.ParsePrefix(word)
 		if err != nil {
-			return fmt.Errorf("want an address such as 10.0.0.1 or 127.0.0.0/8, got %q", word)
+			return err
 		}
 		*p.list = append(*p.list, one)
 	}

@@ -1,5 +1,24 @@
 package main
 
+// What all commands that make commits say of themselves.
+const (
+	madeInClone = `The commit is made in the clone that you stand in, on its branch, with nothing
+else that you may have prepared. Only the fields that change are touched.
+`
+	editFlags = `      --dir DIR        folder in the clone that the HotPatch is built from
+                       (default .)
+      --dry-run        print the diff, and change nothing
+      --push           push the commit
+  -n, --namespace NAME which, if several have that name
+`
+	recordFlags = `      --repo URL       repository with the record of what was observed
+                       (default $HOTPATCH_REPO, or what the clone is of)
+      --status-branch NAME
+                       its branch (default hotpatch-status)
+      --cluster NAME   whose record to go by, if there are several
+`
+)
+
 // pages are what `hotpatch help COMMAND` prints.
 var pages = map[string]string{
 	"": `Hotpatch changes what runs inside pods that must not restart, as Git says.
@@ -103,22 +122,10 @@ It writes the annotation hotpatch.dev/promote, which names the revision and the
 step: it means nothing for any other, so that it may stay. Pods are waited for
 all the same.
 
-The commit is made in the clone that you stand in, on its branch, with nothing
-else that you may have prepared. Only the fields that change are touched.
-
+` + madeInClone + `
 Flags:
       --full           past all pauses that are left
-      --dir DIR        folder in the clone that the HotPatch is built from
-                       (default .)
-      --dry-run        print the diff, and change nothing
-      --push           push the commit
-  -n, --namespace NAME which, if several have that name
-      --repo URL       repository with the record of what was observed
-                       (default $HOTPATCH_REPO, or what the clone is of)
-      --status-branch NAME
-                       its branch (default hotpatch-status)
-      --cluster NAME   whose record to go by, if there are several
-
+` + editFlags + recordFlags + `
 Example:
   PROGRAM promote game-server --push
 `,
@@ -129,16 +136,9 @@ Usage:
 
 It sets spec.suspend. What pods were told before goes on.
 
-The commit is made in the clone that you stand in, on its branch, with nothing
-else that you may have prepared. Only the fields that change are touched.
-
+` + madeInClone + `
 Flags:
-      --dir DIR        folder in the clone that the HotPatch is built from
-                       (default .)
-      --dry-run        print the diff, and change nothing
-      --push           push the commit
-  -n, --namespace NAME which, if several have that name
-
+` + editFlags + `
 Example:
   PROGRAM suspend game-server --push
 `,
@@ -149,16 +149,9 @@ Usage:
 
 It takes spec.suspend back.
 
-The commit is made in the clone that you stand in, on its branch, with nothing
-else that you may have prepared. Only the fields that change are touched.
-
+` + madeInClone + `
 Flags:
-      --dir DIR        folder in the clone that the HotPatch is built from
-                       (default .)
-      --dry-run        print the diff, and change nothing
-      --push           push the commit
-  -n, --namespace NAME which, if several have that name
-
+` + editFlags + `
 Example:
   PROGRAM resume game-server --push
 `,
@@ -172,21 +165,9 @@ stable revision is from, and the files of the repository that they name. Where a
 kustomization decides them (images, patches) it says so, and leaves that to git
 revert.
 
-The commit is made in the clone that you stand in, on its branch, with nothing
-else that you may have prepared. Only the fields that change are touched.
-
+` + madeInClone + `
 Flags:
-      --dir DIR        folder in the clone that the HotPatch is built from
-                       (default .)
-      --dry-run        print the diff, and change nothing
-      --push           push the commit
-  -n, --namespace NAME which, if several have that name
-      --repo URL       repository with the record of what was observed
-                       (default $HOTPATCH_REPO, or what the clone is of)
-      --status-branch NAME
-                       its branch (default hotpatch-status)
-      --cluster NAME   whose record to go by, if there are several
-
+` + editFlags + recordFlags + `
 Example:
   PROGRAM rollback game-server --dry-run
 `,

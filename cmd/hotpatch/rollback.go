@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"path"
@@ -93,7 +91,7 @@ func (e *editor) restore(then past, good render.Item) (map[string][]byte, error)
 			return nil, err
 		}
 		name := path.Join(path.Dir(e.item.File), f.From)
-		if now, err := e.clone.Read(name); err != nil || digest(now) != digest(content) {
+		if now, err := e.clone.Read(name); err != nil || !bytes.Equal(now, content) {
 			files[name] = content
 		}
 	}
@@ -139,11 +137,6 @@ func restoreField(content []byte, old yamledit.Document, item render.Item, field
 		return nil, err
 	}
 	return d.SetEntry(lines, "spec", field)
-}
-
-func digest(content []byte) string {
-	sum := sha256.Sum256(content)
-	return hex.EncodeToString(sum[:])
 }
 
 // elsewhere says what of a HotPatch its own file does not decide, and which commits

@@ -107,6 +107,28 @@ func CheckURL(u *url.URL) error {
 	return nil
 }
 
+// WithoutURL drops the method and URL that net/http puts before every error: a
+// query may hold a secret.
+func WithoutURL(err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		return wrapped.Err
+	}
+	return err
+}
+
+// ParsePrefix reads what an operator allows: 10.0.0.1, or 127.0.0.0/8.
+func ParsePrefix(text string) (netip.Prefix, error) {
+	if one, err := netip.ParseAddr(text); err == nil {
+		return one.Prefix(one.BitLen())
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		err = fmt.Errorf("want an address such as 10.0.0.1 or 127.0.0.0/8, got %q", text)
+	}
+	return p, err
+}
+
 // Dialer connects to what the guard lets through.
 func (g Guard) Dialer() *net.Dialer {
 	return &net.Dialer{Timeout: dialTimeout, Control: g.control}

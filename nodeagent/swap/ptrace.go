@@ -187,9 +187,9 @@ func (t *tracer) await(th *thread, end time.Time) error {
 }
 
 // isForking tells whether a thread that cannot be interrupted is on its way to a
-// child. The kernel copies the root early, and then may wait (for
-// memory, or for other processors) before the child is one that a pivot moves.
-// Who cannot be looked at, or goes on meanwhile, may be forking.
+// child. The kernel copies the root early, and then may wait (for memory, or for
+// other processors) before the child is one that a pivot moves. Who cannot be
+// looked at, or goes on meanwhile, may be forking.
 func (t *tracer) isForking(id int) bool {
 	stack, err := readAt(t.proc, fmt.Sprintf("%d/stack", id))
 	return err != nil || len(stack) == 0 || bytes.Contains(stack, []byte("copy_process")) || t.state(id) != 'D'

@@ -15,6 +15,7 @@ import (
 
 	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/internal/guard"
+	"hotpatch.dev/hotpatch/internal/plain"
 )
 
 // Limits of one answer.
@@ -69,22 +70,14 @@ func (m *Measurer) request(ctx context.Context, method, address, body string) (s
 	}
 	answer, err := m.http.Do(req)
 	if err != nil {
-		return 0, nil, plain(err)
+		return 0, nil, guard.WithoutURL(err)
 	}
 	defer answer.Body.Close()
 	content, err = io.ReadAll(io.LimitReader(answer.Body, maxResult+1))
 	if err == nil && len(content) > maxResult {
 		err = fmt.Errorf("the answer is larger than %d bytes", maxResult)
 	}
-	return answer.StatusCode, content, plain(err)
-}
-
-func plain(err error) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
-		return wrapped.Err
-	}
-	return err
+	return answer.StatusCode, content, guard.WithoutURL(err)
 }
 
 // answered is what Prometheus' HTTP API answers.
@@ -121,7 +114,7 @@ func (m *Measurer) query(ctx context.Context, p api.PrometheusMeasure) (any, err
 		return nil, fmt.Errorf("ask Prometheus: the answer %d is no JSON; is the address that of its API?", status)
 	}
 	if a.Status != "success" {
-		return nil, fmt.Errorf("ask Prometheus: it answers %d: %s", status, short(a.Error))
+		return nil, fmt.Errorf("ask Prometheus: it answers %d: %s", status, plain.Text(a.Error, maxWords))
 	}
 	return a.numbers()
 }
@@ -150,12 +143,4 @@ func (a answered) numbers() (any, error) {
 		return numbers, nil
 	}
 	return nil, fmt.Errorf("the query gives a %s; want a scalar or an instant vector", a.Data.ResultType)
-}
-
-func short(text string) string {
-	line, _, _ := strings.Cut(text, "\n")
-	if len(line) > maxWords {
-		line = strings.ToValidUTF8(line[:maxWords], "") + "…"
-	}
-	return line
 }

@@ -10,7 +10,7 @@ import (
 // cluster's admission controls. The stable revision was admitted once, and a
 // pod's own image when the pod was made.
 func (w *world) unjudged() bool {
-	return w.in.Unjudged && w.in.Revision.ID != w.stable.ID && len(w.patched()) > 0 && !w.begun()
+	return w.in.Unjudged && !w.proved() && len(w.patched()) > 0 && !w.begun()
 }
 
 // admit has the images judged on the first of the pods that are to be told.

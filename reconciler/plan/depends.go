@@ -9,7 +9,7 @@ import (
 // has begun goes on, whatever becomes of them, and nobody waits to go to the
 // stable revision.
 func (w *world) behindOthers() bool {
-	return len(w.in.WaitsFor) > 0 && w.in.Revision.ID != w.stable.ID && !w.begun()
+	return len(w.in.WaitsFor) > 0 && !w.proved() && !w.begun()
 }
 
 // begun: some pod was told of the revision.

@@ -68,6 +68,7 @@ type world struct {
 	stable       Revision
 	pods         []Pod // counted, in the order in which they change
 	chosen, held []Pod
+	isChosen     map[string]bool // by UID
 	window       window
 	way          way
 }
@@ -90,6 +91,7 @@ func newWorld(in Input) *world {
 			w.held = append(w.held, p)
 		}
 	}
+	w.isChosen = byUID(w.chosen)
 	return w
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -90,4 +91,16 @@ func TestSpreadTakesTurns(t *testing.T) {
 			t.Fatalf("%d pods of %d", len(order), len(pods))
 		}
 	})
+}
+
+func TestEarlierKnowsNever(t *testing.T) {
+	never, noon := time.Time{}, time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	later := noon.Add(time.Hour)
+	for _, c := range []struct{ a, b, want time.Time }{
+		{never, never, never}, {noon, never, noon}, {never, noon, noon}, {noon, later, noon}, {later, noon, noon},
+	} {
+		if got := Earlier(c.a, c.b); !got.Equal(c.want) {
+			t.Errorf("earlier of %s and %s is %s", c.a, c.b, got)
+		}
+	}
 }

@@ -127,7 +127,7 @@ func (w *world) holding(p Pod) bool { return w.busy(p) || w.proving(p) || w.gate
 // The stable revision has proven itself: who is on it holds up nobody, least of
 // all those that go back to it.
 func (w *world) proving(p Pod) bool {
-	return w.in.Rollout.MinReadySeconds > 0 && w.in.Revision.ID != w.stable.ID &&
+	return w.in.Rollout.MinReadySeconds > 0 && !w.proved() &&
 		p.Desired.Revision == w.in.Revision.ID && p.on(w.in.Revision) && (!p.Ready || w.in.Now.Before(w.proven(p)))
 }
 
@@ -147,13 +147,13 @@ func (w *world) again(next step) (at time.Time) {
 	if !w.complete(w.counts()) {
 		at = w.window.turns
 	}
-	at = earlier(earlier(at, w.way.wait.until), w.unprotected(next.passed))
+	at = Earlier(Earlier(at, w.way.wait.until), w.unprotected(next.passed))
 	if next.waits != "" && !w.window.closed {
-		at = earlier(at, w.nextProven())
+		at = Earlier(at, w.nextProven())
 	}
 	for _, p := range w.pods {
 		if w.late(p) && w.overdue(p) == "" {
-			at = earlier(at, w.deadline(p))
+			at = Earlier(at, w.deadline(p))
 		}
 	}
 	return at
@@ -164,14 +164,14 @@ func (w *world) again(next step) (at time.Time) {
 func (w *world) nextProven() (at time.Time) {
 	for _, p := range w.pods {
 		if w.proving(p) && p.Ready {
-			at = earlier(at, w.proven(p))
+			at = Earlier(at, w.proven(p))
 		}
 	}
 	return at
 }
 
-// earlier of two times, of which the zero one means never.
-func earlier(a, b time.Time) time.Time {
+// Earlier of two times, of which the zero one means never.
+func Earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
 	}

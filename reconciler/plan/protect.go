@@ -87,7 +87,7 @@ func (w *world) unprotected(passed []Pod) (at time.Time) {
 		}
 		for _, by := range w.in.Rollout.Protect {
 			if ends := by.Ends(since); by.Of(p.Labels, p.Annotations) && ends.After(w.in.Now) {
-				at = earlier(at, ends)
+				at = Earlier(at, ends)
 			}
 		}
 	}

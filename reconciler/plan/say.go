@@ -80,9 +80,7 @@ func (w *world) settled(p Pod) bool {
 	return p.Desired.Revision != w.in.Revision.ID && !w.strayed(p)
 }
 
-func (w *world) chose(p Pod) bool {
-	return slices.ContainsFunc(w.chosen, func(c Pod) bool { return c.UID == p.UID && c.Name == p.Name })
-}
+func (w *world) chose(p Pod) bool { return w.isChosen[p.UID] }
 
 // state of a pod that is where it should be, in one word.
 func (p Pod) state() string {

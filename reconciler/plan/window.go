@@ -15,7 +15,7 @@ type window struct {
 // windowNow: what goes to the stable revision needs no window. A rollback would
 // otherwise wait for one, and so would a pod that is new.
 func (w *world) windowNow() window {
-	if w.in.Revision.ID == w.stable.ID {
+	if w.proved() {
 		return window{}
 	}
 	open, turns, opens := w.in.Rollout.Window.At(w.in.Now)

@@ -73,7 +73,7 @@ func (c *Client) Get(ctx context.Context, from *url.URL, want string, into io.Wr
 		return "", context.Cause(ctx)
 	}
 	if err != nil {
-		return "", plain(err)
+		return "", guard.WithoutURL(err)
 	}
 	if want != "" && digest != want {
 		return "", fmt.Errorf("the content has sha256 %s, not %s as asked", digest, want)
@@ -113,14 +113,4 @@ func (c *Client) get(ctx context.Context, from *url.URL, into io.Writer) (string
 
 func (c *Client) tooLarge() error {
 	return fmt.Errorf("the content is larger than the limit of %d bytes", c.limits.Bytes)
-}
-
-// plain strips the URL from an error of the HTTP client: its query may hold a
-// signature, and answers and annotations are no place for that.
-func plain(err error) error {
-	var failed *url.Error
-	if errors.As(err, &failed) {
-		return failed.Err
-	}
-	return err
 }
