@@ -19,6 +19,10 @@ const tools = "../../.cluster/bin"
 // the machine as it found it.
 func TestLeavesNothingBehind(t *testing.T) {
 	box(t, "down")
+	// What is looked with is among what the nodes need.
+	if err := installPackages(); err != nil {
+		t.Fatal(err)
+	}
 	before := machine(t)
 	t.Cleanup(func() { box(t, "down") })
 
