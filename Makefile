@@ -11,7 +11,7 @@ COMPILE := -gcflags=all=-dwarf=false
 FLAGS := -trimpath -tags grpcnotrace $(COMPILE)
 BUILD := $(GO) build $(FLAGS) -ldflags "-s -w"
 
-.PHONY: build box cluster cluster-down images stage demo demo-down test lint vulncheck unit e2e box-test bench bench-swap soak test-vm
+.PHONY: build box cluster cluster-down images stage demo demo-down test lint vulncheck unit prove e2e box-test bench bench-swap soak test-vm
 build: ## the four programs into bin/
 	$(BUILD) -o bin/ ./cmd/...
 
@@ -62,6 +62,9 @@ vulncheck: ## known vulnerabilities in what our programs call
 
 unit: ## all but the cluster's tests, with the race detector
 	go test -race -vet=off $(COMPILE) -ldflags=-w $$(go list ./... | grep -v /test/e2e)
+
+prove: ## the planner's rules over 100,000 random histories, and its small worlds with one disturbance more
+	$(GO) test -vet=off $(FLAGS) ./reconciler/plan -run 'TestAnyHistory|TestSmallWorlds' -rapid.checks=10000 -rapid.nofailfile -deep -timeout 4h -v
 
 box-test: box ## the cluster in a box: mends what died, leaves nothing behind
 	cd test/cluster && $(GO) test -vet=off $(FLAGS) -count=1 -timeout 15m .
