@@ -11,7 +11,7 @@ COMPILE := -gcflags=all=-dwarf=false
 FLAGS := -trimpath -tags grpcnotrace $(COMPILE)
 BUILD := $(GO) build $(FLAGS) -ldflags "-s -w"
 
-.PHONY: build box cluster cluster-down images stage demo demo-down test lint vulncheck unit e2e box-test bench bench-swap soak test-vm
+.PHONY: build box cluster cluster-down images stage demo demo-down test lint vulncheck unit e2e box-test bench bench-plan bench-swap soak test-vm
 build: ## the four programs into bin/
 	$(BUILD) -o bin/ ./cmd/...
 
@@ -80,6 +80,9 @@ soak: stage ## 300 kills of the agent, under load and with garbage collected all
 bench: stage ## times, connections dropped and memory, against what people do today
 	@$(BUILD) -o $(TOOLS)/ ./test/bench
 	@$(TOOLS)/bench
+
+bench-plan: ## one pass of the reconciler over 1,000 HotPatches with 10,000 pods
+	@$(GO) test $(FLAGS) -vet=off -run '^$$' -bench Plan -benchtime 1x ./reconciler
 
 bench-swap: stage ## the swap itself: its steps, its silence, a hundred pods at once
 	@$(BUILD) -o $(TOOLS)/ ./test/benchswap

@@ -40,7 +40,13 @@ type tracked struct {
 	hold     string // what kept pods back when a plan was last made
 	brakes   []api.Suspension
 	unread   []string // warnings of Suspensions that cannot be read
-	waitsFor []string // other HotPatches, in this pass
+	waitsFor []string // other HotPatches, when a plan was last made
+	claimed  []string // pods, by UID
+
+	rests bool      // another look would say the same
+	again time.Time // when to look again though nothing happens; zero: never
+	said  result    // after the last look
+	ended bool      // finished, after the last look
 }
 
 // suspended is a brake: it acts from the commit that asks for it, even if the

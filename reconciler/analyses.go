@@ -60,14 +60,14 @@ func (a *analyses) judged(hotpatch string) map[string]plan.Judged {
 }
 
 // pursue starts the measurements that are due for the gates of a plan, and forgets
-// other gates. It returns when the next is due; zero: when one under way has ended.
-func (a *analyses) pursue(ctx context.Context, t *tracked, pods []kube.Pod, asked []plan.Gate, now time.Time) (next time.Time) {
+// other gates. It returns when the next is due, and whether some are under way.
+func (a *analyses) pursue(ctx context.Context, t *tracked, pods []kube.Pod, asked []plan.Gate, now time.Time) (next time.Time, underway bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	before := a.runs[t.key]
 	if len(asked) == 0 {
 		delete(a.runs, t.key)
-		return next
+		return next, false
 	}
 	kept := map[string]*measuring{}
 	for _, g := range asked {
@@ -83,10 +83,11 @@ func (a *analyses) pursue(ctx context.Context, t *tracked, pods []kube.Pod, aske
 			next = plan.Earlier(next, due)
 		default:
 			a.start(ctx, t, g, m, podOf(pods, g))
+			underway = true
 		}
 	}
 	a.runs[t.key] = kept
-	return next
+	return next, underway
 }
 
 // start takes one measurement, unless one is under way.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -24,43 +25,99 @@ type observer interface {
 // loop is the state of a leader. Only its passes touch it.
 type loop struct {
 	*Reconciler
-	tracked map[string]*tracked // by HotPatch
-	alarm   alarm               // for the next plan that is due
-	known   *rendered
-	life    context.Context // of the leadership: watches and jobs end with it
+	tracked   map[string]*tracked // by HotPatch
+	order     []*tracked          // in which they are looked at
+	claims    claims
+	contested bool  // a pod is wanted by two of them
+	alarm     alarm // for the next plan that is due
+	known     *rendered
+	life      context.Context // of the leadership: watches and jobs end with it
 }
 
 // pass brings the newest commit and the pods together once. It waits for
 // nobody: what takes time is started, and its end brings the next pass.
 func (l *loop) pass(ctx context.Context, why cause) {
+	known := l.known
 	if !l.wish(ctx) {
 		return
 	}
-	l.acceptAll(ctx, why)
-	l.cluster.Watch(l.life, l.scopes())
-	underway, claims := l.jobs.underway(), claims{}
-	results, next := map[string]result{}, time.Time{}
-	for _, t := range l.inOrder() {
-		t.waitsFor = nil
-		pods, err := l.observe(t, underway, claims)
-		t.problem = cmp.Or(t.problem, err)
-		var p *plan.Plan
-		if err == nil && t.accepted != nil {
-			p = l.plan(t, pods)
-			l.admission.judge(l.jobContext(t), t, pods, p.Actions)
-			l.executor.execute(l.jobContext(t), t.accepted.HotPatch.Metadata.Name, pods, p.Actions)
-			next = plan.Earlier(next, l.analyses.pursue(l.jobContext(t), t, pods, p.Gates, time.Now()))
-			t.hold, next = p.Hold, plan.Earlier(next, p.Again)
-		}
-		t.record = t.status(l.options.Cluster, time.Now(), p)
-		if t.record.Phase != "" {
-			results[t.key] = result{t.record, t.subject()}
+	moved := l.moved.take()
+	all := why&resync != 0 || l.known != known || l.contested || moved[kube.Scope{}]
+	if all {
+		l.wakeAll()
+	}
+	l.wake(moved, time.Now())
+	if l.acceptAll(ctx, why) || all {
+		l.cluster.Watch(l.life, l.scopes())
+	}
+	seen := l.observeAll()
+	if l.contested && !all {
+		l.pass(ctx, why) // whose the pods are is for all of them to say
+		return
+	}
+	l.lookAt(seen, all)
+}
+
+// sight is a HotPatch with its pods, as they were seen in this pass.
+type sight struct {
+	*tracked
+	pods     []kube.Pod
+	err      error
+	underway bool
+}
+
+// observeAll sees the pods of all that do not rest.
+func (l *loop) observeAll() (seen []sight) {
+	underway := l.jobs.underway()
+	for _, t := range l.order {
+		if !t.rests {
+			pods, err := l.observe(t, underway)
+			seen = append(seen, sight{t, pods, err, t.underway(underway, pods)})
 		}
 	}
-	l.goOn()
+	return seen
+}
+
+// lookAt plans for what was seen, and hands on what there is to say of it.
+func (l *loop) lookAt(seen []sight, all bool) {
+	results, next, ended := map[string]result{}, time.Time{}, false
+	for _, s := range seen {
+		before := s.said.status
+		l.look(s)
+		if s.record.Phase != "" {
+			results[s.key] = s.said
+			l.metrics.show(before, s.record)
+		}
+		ended = s.ends() || ended
+	}
+	if ended {
+		l.goOn()
+	}
+	for _, t := range l.order {
+		next = plan.Earlier(next, t.again)
+	}
 	l.alarm.set(next, func() { l.trigger.fire(timeCame) })
-	l.recorder.submit(results)
-	l.metrics.show(results)
+	l.recorder.submit(results, all)
+}
+
+// look plans for one HotPatch, starts what is to be done, and says how it stands.
+func (l *loop) look(s sight) {
+	t, now, idle := s.tracked, time.Now(), !s.underway
+	t.waitsFor, t.again = nil, time.Time{}
+	t.problem = cmp.Or(t.problem, s.err)
+	var p *plan.Plan
+	if s.err == nil && t.accepted != nil {
+		p = l.plan(t, s.pods)
+		l.admission.judge(l.jobContext(t), t, s.pods, p.Actions)
+		l.executor.execute(l.jobContext(t), t.accepted.HotPatch.Metadata.Name, s.pods, p.Actions)
+		due, measuring := l.analyses.pursue(l.jobContext(t), t, s.pods, p.Gates, now)
+		t.hold, t.again = p.Hold, plan.Earlier(due, p.Again)
+		idle = idle && !measuring && len(p.Actions) == 0
+	}
+	t.record = t.status(l.options.Cluster, now, p)
+	said := result{t.record, t.subject()}
+	t.rests = idle && t.problem == nil && l.recorder.holds(t.key, t.record.Progress) && reflect.DeepEqual(said, t.said)
+	t.said = said
 }
 
 // wish takes over what the newest commit asks for, if there is a newer one. It
@@ -106,6 +163,7 @@ func (l *loop) missing(t *tracked) {
 		delete(l.tracked, t.key)
 		l.analyses.forget(t.key)
 		l.admission.forget(t.key)
+		l.metrics.forget(t.record.Metadata.Namespace, t.record.Metadata.Name)
 		return
 	}
 	t.rely(errors.Join(l.known.Errors...))
@@ -120,12 +178,18 @@ func (t *tracked) rely(broken error) {
 	}
 }
 
-// acceptAll puts in force what can be.
-func (l *loop) acceptAll(ctx context.Context, why cause) {
+// acceptAll puts in force what can be, and tells whether anything was.
+func (l *loop) acceptAll(ctx context.Context, why cause) (news bool) {
 	defer l.metrics.stage("accept")()
-	for _, t := range l.tracked {
+	for _, t := range l.order {
+		if t.rests {
+			continue
+		}
+		before := t.accepted
 		t.problem = l.accept(ctx, t, why&resync != 0)
+		news = news || t.accepted != before
 	}
+	return news
 }
 
 // inOrder lists HotPatches so that those in force come before new ones, which
@@ -143,18 +207,19 @@ func (l *loop) inOrder() []*tracked {
 }
 
 func (l *loop) scopes() []kube.Scope {
-	var scopes []kube.Scope
+	scopes := map[kube.Scope]bool{}
 	for _, t := range l.tracked {
-		if t.accepted != nil && !slices.Contains(scopes, t.accepted.scope) {
-			scopes = append(scopes, t.accepted.scope)
+		if t.accepted != nil {
+			scopes[t.accepted.scope] = true
 		}
 	}
-	return scopes
+	return slices.Collect(maps.Keys(scopes))
 }
 
 // observe lists the pods of a HotPatch as they are, or will be when what is
 // under way has ended, and checks that they can be its own.
-func (l *loop) observe(t *tracked, underway map[string]string, claims claims) ([]kube.Pod, error) {
+func (l *loop) observe(t *tracked, underway map[string]string) ([]kube.Pod, error) {
+	l.claims.release(t)
 	if t.accepted == nil {
 		return nil, nil
 	}
@@ -163,9 +228,13 @@ func (l *loop) observe(t *tracked, underway map[string]string, claims claims) ([
 	if err != nil {
 		return nil, notListed(err)
 	}
-	if err := claims.claim(&t.accepted.wanted, pods); err != nil {
+	if _, other := l.claims.taken(pods); other != "" {
+		l.contested = true
+	}
+	if err := l.claims.claim(&t.accepted.wanted, pods); err != nil {
 		return nil, err
 	}
+	t.claimed = uids(pods)
 	if v := t.record.Verdict; v != nil && (v.Spec != t.accepted.spec || v.Revision != t.accepted.revision.ID) {
 		l.executor.forgive(pods, t.accepted.revision.ID)
 	}

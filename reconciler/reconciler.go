@@ -40,6 +40,7 @@ const resyncInterval = time.Minute
 type Reconciler struct {
 	options   Options
 	trigger   *trigger // of passes
+	moved     moved    // since the last pass
 	follower  *follower
 	cluster   observer
 	digests   *digests
@@ -95,7 +96,8 @@ func newReconciler(o Options) (*Reconciler, error) {
 		return nil, err
 	}
 	r := &Reconciler{options: o, trigger: newTrigger(), metrics: newMetrics()}
-	cluster, err := kube.Connect(o.Kubeconfig, debounce(func() { r.trigger.fire(podsChanged) }))
+	soon := debounce(func() { r.trigger.fire(podsChanged) })
+	cluster, err := kube.Connect(o.Kubeconfig, func(scope kube.Scope) { r.moved.add(scope); soon() })
 	if err != nil {
 		return nil, err
 	}
