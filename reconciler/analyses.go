@@ -27,6 +27,7 @@ type measurer interface {
 type analyses struct {
 	measurer measurer
 	jobs     *jobs
+	metrics  *metrics
 
 	mu   sync.Mutex
 	runs map[string]map[string]*measuring // by HotPatch, by gate
@@ -39,10 +40,10 @@ type measuring struct {
 	run      gates.Run
 }
 
-func newAnalyses(m measurer, ended func()) *analyses {
+func newAnalyses(m measurer, metrics *metrics, ended func()) *analyses {
 	j := newJobs(newRetries(func() {}), ended)
 	j.slots = make(chan struct{}, parallelMeasurements)
-	return &analyses{measurer: m, jobs: j, runs: map[string]map[string]*measuring{}}
+	return &analyses{measurer: m, jobs: j, metrics: metrics, runs: map[string]map[string]*measuring{}}
 }
 
 // judged is what came of the gates of a HotPatch so far.
@@ -94,10 +95,12 @@ func (a *analyses) pursue(ctx context.Context, t *tracked, pods []kube.Pod, aske
 func (a *analyses) start(ctx context.Context, t *tracked, g plan.Gate, m *measuring, pod gates.Pod) {
 	namespace := t.accepted.HotPatch.Metadata.Namespace
 	a.jobs.start(ctx, t.key+" "+g.Key(), "", func(ctx context.Context) error {
+		began := time.Now()
 		got := a.measurer.Measure(ctx, m.analysis, namespace, pod)
 		if ctx.Err() != nil {
 			return nil // this process is the leader no more
 		}
+		a.metrics.measured(got.Outcome, time.Since(began))
 		if got.Outcome != gates.Good {
 			logging.From(ctx).WithField("pod", pod.Name).Infof("%s: %s", g, got.Why)
 		}

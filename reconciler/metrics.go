@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/reconciler/gates"
 )
 
 // metrics are the reconciler's own, in a registry of their own.
@@ -19,6 +20,7 @@ type metrics struct {
 	work     *prometheus.CounterVec
 	pods     *prometheus.GaugeVec
 	phases   *prometheus.GaugeVec
+	measures *prometheus.HistogramVec
 }
 
 func newMetrics() *metrics {
@@ -30,13 +32,12 @@ func newMetrics() *metrics {
 		work:     counters("hotpatch_actions_total", "Writes to pods and calls of sidecars: done or failed.", "action", "result"),
 		pods:     gauges("hotpatch_pods", "Pods of each HotPatch: desired, updated, updated_ready, ready, total, deferred.", "namespace", "name", "count"),
 		phases:   gauges("hotpatch_phase", "1 for the phase that a HotPatch is in.", "namespace", "name", "phase"),
-		stages: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "hotpatch_stage_seconds",
-			Help:    "Time that each stage of a pass takes.",
-			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
-		}, []string{"stage"}),
+		stages: histograms("hotpatch_stage_seconds", "Time that each stage of a pass takes.", "stage",
+			.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10),
+		measures: histograms("hotpatch_measurement_seconds", "Time that measurements of analyses take, by their result: good, bad or unclear.", "result",
+			.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60),
 	}
-	m.registry.MustRegister(m.passes, m.stages, m.polls, m.commits, m.work, m.pods, m.phases,
+	m.registry.MustRegister(m.passes, m.stages, m.polls, m.commits, m.work, m.pods, m.phases, m.measures,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -47,6 +48,15 @@ func counters(name, help string, labels ...string) *prometheus.CounterVec {
 
 func gauges(name, help string, labels ...string) *prometheus.GaugeVec {
 	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+}
+
+func histograms(name, help, label string, buckets ...float64) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, []string{label})
+}
+
+// measured counts a measurement, with the time that it took.
+func (m *metrics) measured(result gates.Outcome, took time.Duration) {
+	m.measures.WithLabelValues(result.String()).Observe(took.Seconds())
 }
 
 // stage starts to measure a stage; the function it returns ends it.
