@@ -78,6 +78,9 @@ func TestSchemaAgreesWithDecode(t *testing.T) {
 		{"an analysis never", `"40%"`, "0, analysis: [{name: smoke, when: [], http: {url: 'http://x/'}}]", false},
 		{"an analysis sometimes", `"40%"`, "0, analysis: [{name: smoke, when: [often], http: {url: 'http://x/'}}]", false},
 		{"a request to a port and a URL", `"40%"`, "0, analysis: [{name: smoke, when: [pod], http: {port: 80, url: 'http://x/'}}]", false},
+		{"credentials", `"40%"`, "0, analysis: [{name: smoke, when: [after], http: {url: 'http://x/', credentials: stats}}]", true},
+		{"credentials for a pod", `"40%"`, "0, analysis: [{name: smoke, when: [pod], http: {port: 80, credentials: stats}}]", false},
+		{"credentials by a path", `"40%"`, "0, analysis: [{name: smoke, when: [after], http: {url: 'http://x/', credentials: ../stats}}]", false},
 		{"an interval without a unit", `"40%"`, "0, analysis: [{name: smoke, when: [after], interval: '5', http: {url: 'http://x/'}}]", false},
 		{"a Secret", `"40%"`, "0, analysis: [{name: smoke, when: [after], success: 'true', kubernetes: {apiVersion: v1, kind: Secret, name: x}}]", false},
 		{"steps", `"40%"`, "0, steps: [{partition: 75%}, {pause: {}}, {partition: 3}, {pause: {duration: 1h30m}}]", true},
@@ -229,6 +232,8 @@ func tellAnalysis(s *jsonschema.Schema) {
 	at(s, "http").OneOf = given([]string{"url"}, []string{"port"})
 	at(s, "http.method").Enum = []any{"GET", "POST"}
 	at(s, "http.path").Pattern = "^/"
+	at(s, "http.credentials").Pattern, at(s, "prometheus.credentials").Pattern = namePattern.String(), namePattern.String()
+	at(s, "http").Not = &jsonschema.Schema{Required: []string{"port", "credentials"}}
 	at(s, "http.port").Minimum, at(s, "http.port").Maximum = "1", "65535"
 	at(s, "kubernetes.kind").Not = &jsonschema.Schema{Enum: []any{"Secret"}}
 }

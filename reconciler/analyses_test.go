@@ -44,7 +44,7 @@ func newJudging(t *testing.T, change func(rollout *api.Rollout, port int)) (judg
 	number, _ := strconv.Atoi(port)
 	cluster := &scripted{}
 	j.cluster, j.executor.pods = cluster, j.pods
-	j.analyses = newAnalyses(gates.New(nil, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}), j.metrics, func() { j.trigger.fire(workEnded) })
+	j.analyses = newAnalyses(gates.New(nil, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, ""), j.metrics, func() { j.trigger.fire(workEnded) })
 	wish := item("game", ".")
 	change(&wish.HotPatch.Spec.Rollout, number)
 	content := render.Result{Items: []render.Item{wish}}

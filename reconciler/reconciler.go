@@ -108,7 +108,7 @@ func newReconciler(o Options) (*Reconciler, error) {
 	r.digests = newDigests(&registry.Resolver{Insecure: o.InsecureRegistries}, r.jobs)
 	r.executor = newExecutor(cluster, newSidecars(o.SidecarTokenFile), r.files, r.jobs, r.metrics)
 	r.admission = newAdmission(cluster, r.jobs, r.metrics)
-	r.analyses = newAnalyses(gates.New(cluster, o.AnalysisAllowAddresses), r.metrics, func() { r.trigger.fire(workEnded) })
+	r.analyses = newAnalyses(gates.New(cluster, o.AnalysisAllowAddresses, gates.Credentials(o.AnalysisCredentials)), r.metrics, func() { r.trigger.fire(workEnded) })
 	r.follower = &follower{source: source, schedule: schedule, path: o.Path, metrics: r.metrics, poll: newTrigger(),
 		found: func() { r.trigger.fire(newCommit) }, polled: func() { r.recorder.sourcePolled() }}
 	r.recorder = &recorder{branch: writer, cluster: o.Cluster, metrics: r.metrics, wake: newTrigger(), stepped: func() { r.trigger.fire(workEnded) }}
