@@ -18,19 +18,24 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-var update = flag.Bool("update", false, "rewrite schema.json from the types")
+var update = flag.Bool("update", false, "rewrite the schemas from the types")
 
-// The schema that is shipped is the one that the types give.
-func TestSchemaIsFresh(t *testing.T) {
-	want := generate(t)
+// The schemas that are shipped are those that the types give.
+func TestSchemasAreFresh(t *testing.T) {
+	isFresh(t, KindHotPatch, "schema.json", generate(t))
+	isFresh(t, KindSuspension, "suspension.schema.json", generateSuspension(t))
+}
+
+func isFresh(t *testing.T, kind, file string, want []byte) {
+	t.Helper()
 	if *update {
-		if err := os.WriteFile("schema.json", want, 0o644); err != nil {
+		if err := os.WriteFile(file, want, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	if !bytes.Equal(Schema(), want) {
-		t.Error("schema.json is not what the types say; run: go test ./api -run Schema -update")
+	if !bytes.Equal(Schema(kind), want) {
+		t.Errorf("%s is not what the types say; run: go test ./api -run Schema -update", file)
 	}
 }
 
@@ -139,10 +144,7 @@ const durationPattern = `^([0-9]+(\.[0-9]+)?(h|m|s))+$`
 // generate makes the schema of a HotPatch as a person writes one.
 func generate(t *testing.T) []byte {
 	t.Helper()
-	r := &jsonschema.Reflector{DoNotReference: true, Anonymous: true}
-	if err := r.AddGoComments("hotpatch.dev/hotpatch/api", "./", jsonschema.WithFullComment()); err != nil {
-		t.Fatal(err)
-	}
+	r := reflector(t)
 	window := r.Reflect(Window{})
 	window.Version = ""
 	at(window, "duration").Pattern = durationPattern
@@ -150,6 +152,20 @@ func generate(t *testing.T) []byte {
 	s := r.Reflect(HotPatch{})
 	s.ID = "https://hotpatch.dev/schema/v1alpha1/hotpatch.json"
 	tellRules(s)
+	return written(t, s)
+}
+
+func reflector(t *testing.T) *jsonschema.Reflector {
+	t.Helper()
+	r := &jsonschema.Reflector{DoNotReference: true, Anonymous: true}
+	if err := r.AddGoComments("hotpatch.dev/hotpatch/api", "./", jsonschema.WithFullComment()); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func written(t *testing.T, s *jsonschema.Schema) []byte {
+	t.Helper()
 	out, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		t.Fatal(err)
