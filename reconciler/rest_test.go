@@ -25,6 +25,7 @@ func newPlayer(t *testing.T, all bool) player {
 	p.cluster, p.executor.pods = p.world, p.world
 	p.retries = newRetries(func() { p.trigger.fire(retryDue) })
 	p.jobs.retries, p.jobs.ended = p.retries, func() { p.trigger.fire(workEnded) }
+	p.analyses = newAnalyses(p.world, p.metrics, func() { p.trigger.fire(workEnded) })
 	return p
 }
 
@@ -36,7 +37,7 @@ func (p player) play(e event, id string) {
 	case e.commit != nil:
 		p.follower.newest = &rendered{*e.commit, &gitsource.Snapshot{Commit: id}}
 		why = newCommit
-	case e.change != nil:
+	case e.change != nil || e.mood:
 		for _, target := range p.world.happens(e) {
 			p.moved.add(kube.Scope{Namespace: "default", Selector: target})
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/reconciler/gates"
 	"hotpatch.dev/hotpatch/reconciler/kube"
 	"hotpatch.dev/hotpatch/reconciler/render"
 )
@@ -21,6 +22,16 @@ import (
 type world struct {
 	mu   sync.Mutex
 	pods map[string]kube.Pod // by name
+	bad  bool                // whatever is measured
+}
+
+func (w *world) Measure(context.Context, api.Analysis, string, gates.Pod) gates.Measured {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.bad {
+		return gates.Measured{Outcome: gates.Bad, Why: "it is bad"}
+	}
+	return gates.Measured{Outcome: gates.Good}
 }
 
 func (w *world) Scope(_ context.Context, namespace string, target api.Target) (kube.Scope, error) {
@@ -91,8 +102,10 @@ func obey(pod kube.Pod, fails bool) kube.Pod {
 // targets that pods belong to, and the HotPatch of each.
 var targets = []string{"a", "b", "c", "d"}
 
-// event is something that happens: to some pods, in Git, or nothing for a while.
+// event is something that happens: to some pods, in Git, to what is measured, or
+// nothing for a while.
 type event struct {
+	mood   bool
 	words  string
 	names  []string // of pods
 	change func(pod kube.Pod, there bool) (kube.Pod, bool)
@@ -104,6 +117,7 @@ type event struct {
 func (w *world) happens(e event) (seen []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.bad = w.bad != e.mood
 	for _, name := range e.names {
 		before, was := w.pods[name]
 		after, is := e.change(before, was)
@@ -135,7 +149,7 @@ func anything(r *rand.Rand) event {
 			return p, is
 		}
 	}
-	switch r.IntN(12) {
+	switch r.IntN(13) {
 	case 0:
 		fails := r.IntN(2) == 0
 		e.words, e.change = fmt.Sprintf("agent, fails %t", fails), there(func(p kube.Pod) kube.Pod { return obey(p, fails) })
@@ -169,6 +183,8 @@ func anything(r *rand.Rand) event {
 		e.words, e.sleep = "time", time.Duration(1+r.IntN(400))*time.Duration(1+r.IntN(20))*time.Second
 	case 11:
 		e.words, e.commit = "a commit", someWishes(r)
+	case 12:
+		e.words, e.mood, e.names = "what is measured is otherwise", true, nil
 	}
 	e.words += " " + name
 	return e
@@ -223,6 +239,10 @@ func someRollout(r *rand.Rand) api.Rollout {
 	}
 	if maybe() {
 		rollout.Protect = []api.Protection{{Label: "match", Deadline: "30m"}}
+	}
+	if maybe() {
+		moments := []api.Moment{api.MomentBefore, api.MomentBetween, api.MomentAfter, api.MomentPod}
+		rollout.Analysis = []api.Analysis{{Name: "mood", When: moments[r.IntN(4):], Interval: "30s", Count: 2, HTTP: &api.HTTPMeasure{URL: "http://x/"}}}
 	}
 	if maybe() {
 		rollout.Steps = []api.Step{{Partition: api.Count(r.IntN(3))}, {Pause: &api.Pause{Duration: "10m"}}, {Partition: api.Count(0)}}
