@@ -112,8 +112,12 @@ func (r *Reconciler) scope(ctx context.Context, w *wanted) (kube.Scope, error) {
 func (r *Reconciler) pin(ctx context.Context, t *tracked) ([]api.DesiredContainer, error) {
 	var pinned []api.DesiredContainer
 	var errs []error
+	inForce := t.accepted != nil && t.accepted.sameWish(t.wanted)
 	for i, c := range t.wanted.HotPatch.Spec.Containers {
 		digest := t.record.Pinned(c)
+		if digest == "" && inForce { // and was never planned for, so that no record pins it
+			digest = t.accepted.revision.Containers[i].Image
+		}
 		if digest == "" {
 			var err error
 			if digest, err = r.digests.get(ctx, t.key, c.Image); errors.Is(err, errWaiting) {

@@ -29,32 +29,42 @@ func newPlayer(t *testing.T, all bool) player {
 	return p
 }
 
-// play has something happen, and passes until nothing follows from it.
-func (p player) play(e event, id string) {
-	p.t.Helper()
-	why := workEnded
+// meets has something happen to a player.
+func (p player) meets(e event, id string) {
 	switch {
 	case e.commit != nil:
 		p.follower.newest = &rendered{*e.commit, &gitsource.Snapshot{Commit: id}}
-		why = newCommit
+		p.trigger.fire(newCommit)
 	case e.change != nil || e.mood:
 		for _, target := range p.world.happens(e) {
 			p.moved.add(kube.Scope{Namespace: "default", Selector: target})
 		}
-		why = podsChanged
+		p.trigger.fire(podsChanged)
 	}
-	for n := 0; n < 4 || why != 0; n++ {
+}
+
+// play has all pass, at the same moments, until nothing follows from what happened.
+func play(t *testing.T, players ...player) {
+	for n, busy := 0, true; n < 8 || busy; n++ {
 		if n == 100 {
-			p.t.Fatal("it does not come to rest")
+			t.Fatal("they do not come to rest")
 		}
-		if p.all {
-			why |= resync
+		busy = false
+		for _, p := range players {
+			why := p.trigger.take()
+			busy = busy || why != 0
+			if p.all {
+				why |= resync
+			}
+			p.pass(t.Context(), why)
 		}
-		p.pass(p.t.Context(), why)
 		synctest.Wait()
-		if why = p.trigger.take(); why == 0 && n >= 3 { // a commit takes its time
-			p.commitNow()
-			why = p.trigger.take()
+		if n%4 == 3 { // work takes its time, and so do commits
+			time.Sleep(writing)
+			synctest.Wait()
+			for _, p := range players {
+				p.commitNow()
+			}
 		}
 	}
 }
@@ -81,8 +91,9 @@ func TestPassesThatSkipTellTheSame(t *testing.T) {
 				skips, looks := newPlayer(t, false), newPlayer(t, true)
 				e := event{words: "the first commit", commit: someWishes(r)}
 				for n := range 60 {
-					skips.play(e, fmt.Sprint(n))
-					looks.play(e, fmt.Sprint(n))
+					skips.meets(e, fmt.Sprint(n))
+					looks.meets(e, fmt.Sprint(n))
+					play(t, skips, looks)
 					skips.same(looks, fmt.Sprintf("%d: %s", n, e.words))
 					rested += skips.resting()
 					e = anything(r)

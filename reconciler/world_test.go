@@ -25,7 +25,11 @@ type world struct {
 	bad  bool                // whatever is measured
 }
 
+// writing is how long it takes to write to a pod, and to measure.
+const writing = 50 * time.Millisecond
+
 func (w *world) Measure(context.Context, api.Analysis, string, gates.Pod) gates.Measured {
+	time.Sleep(writing)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.bad {
@@ -52,6 +56,7 @@ func (w *world) Pods(scope kube.Scope) (pods []kube.Pod, err error) {
 }
 
 func (w *world) Annotate(_ context.Context, ref kube.Ref, annotations map[string]*string) error {
+	time.Sleep(writing)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	pod, there := w.pods[ref.Name]
