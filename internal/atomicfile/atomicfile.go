@@ -36,7 +36,7 @@ type File struct {
 // Create begins the new content of name, making its parent directories where
 // they are missing. End with Commit or Abort.
 func Create(root *os.Root, name string) (*File, error) {
-	if err := parents(root, name); err != nil {
+	if err := Parents(root, name); err != nil {
 		return nil, err
 	}
 	mode, owner, err := keep(root, name)
@@ -113,9 +113,9 @@ func Temporary(name string) bool {
 	return strings.HasPrefix(base, prefix) && strings.HasSuffix(base, ".tmp")
 }
 
-// parents makes the directories above name. A link among them is refused: even
+// Parents makes the directories above name. A link among them is refused: even
 // inside the root it could be turned elsewhere between two updates.
-func parents(root *os.Root, name string) error {
+func Parents(root *os.Root, name string) error {
 	dir := path.Dir(name)
 	if err := root.MkdirAll(dir, dirMode); err != nil {
 		return fmt.Errorf("make the directory of %s: %w", name, err)
