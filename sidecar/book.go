@@ -48,7 +48,8 @@ type page struct {
 // entry is one file.
 type entry struct {
 	api.ObservedFile
-	URL string `json:"url"`
+	URL     string `json:"url"`
+	Extract bool   `json:"extract,omitempty"`
 	// Next is an update that has begun: its content may be in place, its
 	// process may have been told.
 	Next *next `json:"next,omitempty"`
@@ -58,12 +59,13 @@ type next struct {
 	Version string `json:"version"`
 	URL     string `json:"url"`
 	SHA256  string `json:"sha256"`
+	Extract bool   `json:"extract,omitempty"`
 }
 
 // target is what should be in place; nil if the book does not know.
 func (e entry) target() *next {
 	if e.Next == nil && e.SHA256 != "" && e.URL != "" {
-		return &next{Version: e.Version, URL: e.URL, SHA256: e.SHA256}
+		return &next{Version: e.Version, URL: e.URL, SHA256: e.SHA256, Extract: e.Extract}
 	}
 	return e.Next
 }
@@ -142,16 +144,43 @@ func (b *book) note(f func(*page)) {
 
 // begin writes down what is about to be put in place.
 func (b *book) begin(a ask, digest string) error {
+	return b.change(func(p *page) error { return p.begin(a, digest) })
+}
+
+// expect notes what should be in place by another record than this, unless
+// somebody was faster.
+func (b *book) expect(a ask) error {
 	return b.change(func(p *page) error {
-		if err := p.room(a.path); err != nil {
-			return err
+		if p.Files[a.path].target() != nil {
+			return nil
 		}
-		e := p.Files[a.path]
-		e.Path = a.path
-		e.Next = &next{Version: a.version, URL: a.url, SHA256: digest}
-		p.Files[a.path] = e
-		return nil
+		return p.begin(a, a.sha256)
 	})
+}
+
+func (p *page) begin(a ask, digest string) error {
+	if err := p.room(a.path); err != nil {
+		return err
+	}
+	e := p.Files[a.path]
+	e.Path = a.path
+	e.Next = &next{Version: a.version, URL: a.url, SHA256: digest, Extract: a.extract}
+	p.Files[a.path] = e
+	return nil
+}
+
+// begun are the files of which it is known what should be in place.
+func (b *book) begun() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var paths []string
+	for path, e := range b.page.Files {
+		if e.target() != nil {
+			paths = append(paths, path)
+		}
+	}
+	slices.Sort(paths)
+	return paths
 }
 
 // room makes room for a file; those that never got into place go first.

@@ -12,10 +12,13 @@ package sidecar
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,7 +34,7 @@ const (
 	maxHeader     = 16 << 10
 	closeTimeout  = 10 * time.Second
 	// overhead is how much longer than its download an update may take.
-	overhead = time.Minute + maxSignalWait
+	overhead = time.Minute + 4*maxWait
 )
 
 // Options are what the command line and the environment say.
@@ -57,41 +60,42 @@ func Run(ctx context.Context, o Options) error {
 	for _, w := range warnings {
 		logging.From(ctx).Warning("config: " + w)
 	}
-	updates, auth, err := assemble(ctx, o, config)
+	service, err := assemble(ctx, o, config)
 	if err != nil {
 		return err
 	}
-	defer updates.share.root.Close()
+	defer service.updates.share.root.Close()
 	listener, err := net.Listen("tcp", o.Listen)
 	if err != nil {
 		return err
 	}
 	logging.From(ctx).WithField("address", listener.Addr()).Info("serving POST /hot-update")
-	return run(ctx, updates, auth, listener)
+	return service.run(ctx, listener)
 }
 
 // run lets the server, the restore and the store's retries work until ctx ends.
-func run(ctx context.Context, updates *updater, auth authorizer, listener net.Listener) error {
+func (s *service) run(ctx context.Context, listener net.Listener) error {
 	ctx, stop := context.WithCancel(ctx)
 	var background sync.WaitGroup
-	background.Go(func() { updates.restore(ctx) })
-	background.Go(func() { updates.store.retry(ctx) })
-	err := serve(ctx, listener, auth, updates)
+	background.Go(func() { s.updates.restore(ctx) })
+	background.Go(func() { s.updates.store.retry(ctx) })
+	err := s.serve(ctx, listener)
 	stop()
 	background.Wait()
 	return err
 }
 
-func serve(ctx context.Context, listener net.Listener, auth authorizer, updates *updater) error {
+func (s *service) serve(ctx context.Context, listener net.Listener) error {
 	working, abort := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer abort(nil)
 	server := &http.Server{
-		Handler:           newHandler(working, auth, updates),
+		Handler:           s.handler(working),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
-		WriteTimeout:      updates.limit + readTimeout,
+		WriteTimeout:      s.updates.limit + readTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          log.New(connections{ctx}, "", 0),
 	}
 	closed := make(chan struct{})
 	defer context.AfterFunc(ctx, func() {
@@ -103,9 +107,21 @@ func serve(ctx context.Context, listener net.Listener, auth authorizer, updates 
 			server.Close()
 		}
 	})()
+	if s.keys != nil {
+		listener = tls.NewListener(listener, s.keys.config(ctx))
+	}
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("HTTP server: %w", err)
 	}
 	<-closed
 	return nil
+}
+
+// connections logs what the HTTP server says of single connections: for those
+// who look for it, because anyone can make it say much.
+type connections struct{ ctx context.Context }
+
+func (c connections) Write(line []byte) (int, error) {
+	logging.From(c.ctx).Debug(strings.TrimSpace(string(line)))
+	return len(line), nil
 }
