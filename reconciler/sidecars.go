@@ -75,6 +75,9 @@ func (s *sidecars) request(ctx context.Context, address, uid string, file api.De
 		"path":    {file.Path},
 		"uid":     {uid},
 	}
+	if file.Extract {
+		form.Set("extract", "1")
+	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/hot-update", strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, err

@@ -44,6 +44,19 @@ func TestSidecarIsAskedAsTheSeedPrintsIt(t *testing.T) {
 	}
 }
 
+// Of a directory the sidecar is told to unpack it.
+func TestSidecarIsAskedToExtract(t *testing.T) {
+	var got string
+	address := answering(t, func(w http.ResponseWriter, r *http.Request) { got = r.PostFormValue("extract") })
+	for _, extract := range []bool{true, false} {
+		file := page
+		file.Extract = extract
+		if err := newSidecars("").update(context.Background(), address, "", file); err != nil || (got == "1") != extract {
+			t.Errorf("extract %v: %q, %v", extract, got, err)
+		}
+	}
+}
+
 func TestSidecarsFailuresAreInWords(t *testing.T) {
 	json := func(code int, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
