@@ -5,10 +5,10 @@ TOOLS := $(CURDIR)/.cluster/bin
 # One way to build everything, so that Go's cache serves all of it. Without the
 # tag gRPC brings a package that keeps the linker from dropping unused methods:
 # the agent would be twice as large. Nobody reads DWARF, and it takes a tenth of
-# the time to compile.
+# the time to compile; exported, because tests and images run go build as well.
+export GOFLAGS := $(filter-out -gcflags=%,$(GOFLAGS)) -gcflags=all=-dwarf=false
 GO := CGO_ENABLED=0 go
-COMPILE := -gcflags=all=-dwarf=false
-FLAGS := -trimpath -tags grpcnotrace $(COMPILE)
+FLAGS := -trimpath -tags grpcnotrace
 BUILD := $(GO) build $(FLAGS) -ldflags "-s -w"
 
 .PHONY: build box cluster cluster-down images stage demo demo-down test lint vulncheck unit e2e box-test bench bench-swap bench-sidecar soak test-vm
@@ -49,7 +49,7 @@ lint:
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt'ed:"; gofmt -l .; exit 1; }
 	$(GO) vet $(FLAGS) ./...
 	cd test/cluster && $(GO) vet $(FLAGS) .
-	GOFLAGS=-trimpath $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 -tags grpcnotrace ./...
+	GOFLAGS="$(GOFLAGS) -trimpath" $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 -tags grpcnotrace ./...
 
 # The database comes as the module that Go's own is made from, so that a module
 # proxy is all that is needed. The newest, not a pinned one: it is to be news.
@@ -61,7 +61,7 @@ vulncheck: ## known vulnerabilities in what our programs call
 	GOTOOLCHAIN=auto $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 -db file://$(CURDIR)/.cluster/vulndb -tags grpcnotrace ./cmd/...
 
 unit: ## all but the cluster's tests, with the race detector
-	go test -race -vet=off $(COMPILE) -ldflags=-w $$(go list ./... | grep -v /test/e2e)
+	go test -race -vet=off -ldflags=-w $$(go list ./... | grep -v /test/e2e)
 
 box-test: box ## the cluster in a box: mends what died, leaves nothing behind
 	cd test/cluster && $(GO) test -vet=off $(FLAGS) -count=1 -timeout 15m .
