@@ -87,4 +87,4 @@ bench-swap: stage ## the swap itself: its steps, its silence, a hundred pods at 
 
 bench-sidecar: build ## what a sidecar costs: binary, memory, start, POST to signal
 	@$(BUILD) -o $(TOOLS)/ ./test/benchsidecar
-	@$(TOOLS)/benchsidecar
+	@unshare --pid --fork --mount-proc $(TOOLS)/benchsidecar # as in a pod: few processes to look at

@@ -64,8 +64,11 @@ func (s *share) digest(name string) (string, error) {
 // has tells whether the very content asked for is in place, by digest read off
 // the disk.
 func (s *share) has(a ask) bool {
+	if a.sha256 == "" {
+		return false
+	}
 	have, err := s.digest(a.path)
-	return err == nil && have != "" && have == a.sha256 && a.extract == (s.tree(a.path) != "")
+	return err == nil && have == a.sha256 && a.extract == (s.tree(a.path) != "")
 }
 
 // fetch is how content comes: it writes it and returns its digest.

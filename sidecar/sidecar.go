@@ -18,6 +18,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -33,6 +34,9 @@ const (
 	idleTimeout   = time.Minute
 	maxHeader     = 16 << 10
 	closeTimeout  = 10 * time.Second
+	// gcPercent: beside every game server memory is dearer than a little
+	// processor time.
+	gcPercent = 50
 	// overhead is how much longer than its download an update may take.
 	overhead = time.Minute + 4*maxWait
 )
@@ -53,6 +57,7 @@ type Options struct {
 
 // Run serves until ctx ends, and then finishes the updates under way.
 func Run(ctx context.Context, o Options) error {
+	debug.SetGCPercent(gcPercent)
 	config, warnings, err := ReadConfig(o.Configs...)
 	if err != nil {
 		return err
