@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,12 +72,13 @@ func (b *bench) close() {
 	os.RemoveAll(b.dir)
 }
 
-// serve answers /SIZE/name with so many bytes.
+// serve answers /SIZE/name with so many bytes, which are the letter asked for.
 func (b *bench) serve(w http.ResponseWriter, r *http.Request) {
 	begun := time.Now()
 	size, _ := strconv.Atoi(strings.Split(r.URL.Path, "/")[1])
 	w.Header().Set("Content-Length", strconv.Itoa(size))
-	for chunk := make([]byte, min(size, mb)); size > 0; size -= len(chunk) {
+	letter := cmp.Or(r.FormValue("letter"), "x")
+	for chunk := bytes.Repeat([]byte(letter), min(size, mb)); size > 0; size -= len(chunk) {
 		w.Write(chunk[:min(size, len(chunk))])
 	}
 	b.sending.Store(int64(time.Since(begun)))
