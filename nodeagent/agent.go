@@ -82,6 +82,8 @@ type Agent struct {
 	swaps chan struct{}
 	// stragglers are the processes that swaps have left behind.
 	stragglers stragglers
+	// devices are those of the roots that containers have been on.
+	devices devices
 }
 
 // New connects to the node's containerd.
