@@ -11,7 +11,7 @@ GO := CGO_ENABLED=0 go
 FLAGS := -trimpath -tags grpcnotrace
 BUILD := $(GO) build $(FLAGS) -ldflags "-s -w"
 
-.PHONY: build box cluster cluster-down images stage demo demo-down test lint vulncheck unit e2e box-test bench bench-plan bench-swap soak test-vm
+.PHONY: build box cluster cluster-down images stage demo demo-down test lint vulncheck unit e2e box-test bench bench-plan bench-swap bench-sidecar soak test-vm
 build: ## the four programs into bin/
 	$(BUILD) -o bin/ ./cmd/...
 
@@ -87,3 +87,7 @@ bench-plan: ## one pass of the reconciler over 1,000 HotPatches with 10,000 pods
 bench-swap: stage ## the swap itself: its steps, its silence, a hundred pods at once
 	@$(BUILD) -o $(TOOLS)/ ./test/benchswap
 	@$(TOOLS)/benchswap
+
+bench-sidecar: build ## what a sidecar costs: binary, memory, start, POST to signal
+	@$(BUILD) -o $(TOOLS)/ ./test/benchsidecar
+	@unshare --pid --fork --mount-proc $(TOOLS)/benchsidecar # as in a pod: few processes to look at

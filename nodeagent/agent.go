@@ -84,6 +84,8 @@ type Agent struct {
 	stragglers stragglers
 	// devices are those of the roots that containers have been on.
 	devices devices
+	// said is what the cache of pods may not show yet.
+	said said
 }
 
 // New connects to the node's containerd.
@@ -130,6 +132,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		DeleteFunc: func(object any) {
 			if key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(object); err == nil {
 				a.metrics.observed(key, api.Observed{})
+				a.said.forget(key)
 			}
 		},
 	}); err != nil {
@@ -207,5 +210,7 @@ func (a *Agent) pod(key string) (*corev1.Pod, error) {
 	if !ok {
 		return nil, fmt.Errorf("the cache holds a %T for %s", object, key)
 	}
-	return pod.DeepCopy(), nil
+	pod = pod.DeepCopy()
+	a.said.correct(pod)
+	return pod, nil
 }

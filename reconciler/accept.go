@@ -136,9 +136,9 @@ func (r *Reconciler) pin(ctx context.Context, t *tracked) ([]api.DesiredContaine
 func wantedFiles(w *wanted) []api.DesiredFile {
 	var files []api.DesiredFile
 	for _, f := range w.HotPatch.Spec.Files {
-		file := api.DesiredFile{Path: f.Path, Version: f.Version, SHA256: f.SHA256, URL: f.URL}
+		file := api.DesiredFile{Path: f.Path, Version: f.Version, SHA256: f.SHA256, URL: f.URL, Extract: f.Extract}
 		if content, ok := w.Files[f.Path]; ok {
-			file.SHA256 = content.SHA256
+			file.SHA256, file.Extract = content.SHA256, f.Extract || content.Dir
 		}
 		files = append(files, file)
 	}

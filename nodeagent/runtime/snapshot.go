@@ -76,11 +76,20 @@ func (r *Runtime) RootAt(ctx context.Context, c Container, upper string) (Root, 
 
 // Mounts is how a root's snapshot is mounted.
 func (r *Runtime) Mounts(ctx context.Context, key string) (mount.Filesystem, error) {
+	if known, ok := r.roots.Get(key); ok {
+		if filesystem, ok := known.(mount.Filesystem); ok {
+			return filesystem, nil
+		}
+	}
 	mounts, err := r.client.SnapshotService(overlayfs).Mounts(namespaces.WithNamespace(ctx, namespace), key)
 	if err != nil {
 		return mount.Filesystem{}, fmt.Errorf("look at snapshot %s: %w", key, err)
 	}
-	return single(key, mounts)
+	filesystem, err := single(key, mounts)
+	if err == nil {
+		r.roots.Add(key, filesystem)
+	}
+	return filesystem, err
 }
 
 func single(key string, mounts []containerdmount.Mount) (mount.Filesystem, error) {
@@ -119,6 +128,7 @@ func (r *Runtime) Remove(ctx context.Context, c Container, roots []Root) error {
 	var errs []error
 	for _, root := range roots {
 		key := root.Key
+		r.roots.Remove(key)
 		if err := r.client.SnapshotService(overlayfs).Remove(ctx, key); err != nil && !errdefs.IsNotFound(err) {
 			errs = append(errs, fmt.Errorf("remove old root %s: %w", key, err))
 			continue
