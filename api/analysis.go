@@ -73,6 +73,8 @@ type HTTPMeasure struct {
 	Path string `json:"path,omitempty"`
 	// Body in JSON that is posted.
 	Body string `json:"body,omitempty"`
+	// Credentials to send to URL, by the name under which the reconciler has them.
+	Credentials string `json:"credentials,omitempty"`
 }
 
 // PrometheusMeasure is an instant query. The result is a number for a scalar, and
@@ -81,6 +83,8 @@ type PrometheusMeasure struct {
 	// Address of the server: "http://prometheus.monitoring:9090".
 	Address string `json:"address"`
 	Query   string `json:"query"`
+	// Credentials to send, by the name under which the reconciler has them.
+	Credentials string `json:"credentials,omitempty"`
 }
 
 // ExecMeasure is a command in a container of the pod that is judged. The result has
@@ -196,6 +200,7 @@ func (v *validation) measure(field string, a Analysis) {
 	if p := a.Prometheus; p != nil {
 		v.webAddress(field+".prometheus.address", p.Address)
 		v.check(p.Query != "", field+".prometheus.query", "is missing")
+		v.credentials(field+".prometheus.credentials", p.Credentials)
 	}
 	if e := a.Exec; e != nil {
 		v.check(e.Container != "", field+".exec.container", "is missing")
@@ -213,6 +218,8 @@ func (v *validation) httpMeasure(field string, h HTTPMeasure) {
 	v.check(h.Method == "" || h.Method == "GET" || h.Method == "POST", field+".method", "want GET or POST, got %q", h.Method)
 	v.check((h.URL == "") != (h.Port == 0), field, "give either url, or port of the pod")
 	v.check(h.Body == "" || h.Method == "POST", field+".body", "is posted, but the method is not POST")
+	v.credentials(field+".credentials", h.Credentials)
+	v.check(h.Credentials == "" || h.Port == 0, field+".credentials", "go to a url alone, not to pods")
 	if h.URL != "" {
 		v.webAddress(field+".url", h.URL)
 		v.check(h.Path == "", field+".path", "belongs to port; url has its own")
@@ -220,6 +227,10 @@ func (v *validation) httpMeasure(field string, h HTTPMeasure) {
 	}
 	v.check(0 <= h.Port && h.Port < 65536, field+".port", "want a port, got %d", h.Port)
 	v.check(h.Path == "" || strings.HasPrefix(h.Path, "/"), field+".path", "want a path that begins with /, got %q", h.Path)
+}
+
+func (v *validation) credentials(field, name string) {
+	v.check(name == "" || namePattern.MatchString(name), field, "want the name of credentials that the reconciler has, such as prometheus, got %q", name)
 }
 
 func (v *validation) webAddress(field, text string) {

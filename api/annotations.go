@@ -58,6 +58,8 @@ type DesiredFile struct {
 	Version string `json:"version"`
 	SHA256  string `json:"sha256"`
 	URL     string `json:"url,omitempty"`
+	// Extract: the content is a tar file, and Path the directory made of it.
+	Extract bool `json:"extract,omitempty"`
 }
 
 // Prepare asks the node of a pod to have the images of a revision unpacked, and

@@ -157,12 +157,16 @@ type File struct {
 	Path string `json:"path"`
 	// Version as the sidecar takes it: "v1", "v1.2".
 	Version string `json:"version"`
-	// From is a file of the same repository, below the kustomization.
+	// From is a file of the same repository, below the kustomization. Of a
+	// directory all files switch together, and Path is the directory made of them.
 	From string `json:"from,omitempty"`
 	// URL is where the sidecar downloads the file; needs SHA256.
 	URL string `json:"url,omitempty"`
 	// SHA256 of the content in hex; computed for From.
 	SHA256 string `json:"sha256,omitempty"`
+	// Extract: the content is a tar file, plain or with gzip, and Path the
+	// directory made of it.
+	Extract bool `json:"extract,omitempty"`
 }
 
 // SortKey puts pods in order.

@@ -18,19 +18,24 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-var update = flag.Bool("update", false, "rewrite schema.json from the types")
+var update = flag.Bool("update", false, "rewrite the schemas from the types")
 
-// The schema that is shipped is the one that the types give.
-func TestSchemaIsFresh(t *testing.T) {
-	want := generate(t)
+// The schemas that are shipped are those that the types give.
+func TestSchemasAreFresh(t *testing.T) {
+	isFresh(t, KindHotPatch, "schema.json", generate(t))
+	isFresh(t, KindSuspension, "suspension.schema.json", generateSuspension(t))
+}
+
+func isFresh(t *testing.T, kind, file string, want []byte) {
+	t.Helper()
 	if *update {
-		if err := os.WriteFile("schema.json", want, 0o644); err != nil {
+		if err := os.WriteFile(file, want, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	if !bytes.Equal(Schema(), want) {
-		t.Error("schema.json is not what the types say; run: go test ./api -run Schema -update")
+	if !bytes.Equal(Schema(kind), want) {
+		t.Errorf("%s is not what the types say; run: go test ./api -run Schema -update", file)
 	}
 }
 
@@ -78,6 +83,9 @@ func TestSchemaAgreesWithDecode(t *testing.T) {
 		{"an analysis never", `"40%"`, "0, analysis: [{name: smoke, when: [], http: {url: 'http://x/'}}]", false},
 		{"an analysis sometimes", `"40%"`, "0, analysis: [{name: smoke, when: [often], http: {url: 'http://x/'}}]", false},
 		{"a request to a port and a URL", `"40%"`, "0, analysis: [{name: smoke, when: [pod], http: {port: 80, url: 'http://x/'}}]", false},
+		{"credentials", `"40%"`, "0, analysis: [{name: smoke, when: [after], http: {url: 'http://x/', credentials: stats}}]", true},
+		{"credentials for a pod", `"40%"`, "0, analysis: [{name: smoke, when: [pod], http: {port: 80, credentials: stats}}]", false},
+		{"credentials by a path", `"40%"`, "0, analysis: [{name: smoke, when: [after], http: {url: 'http://x/', credentials: ../stats}}]", false},
 		{"an interval without a unit", `"40%"`, "0, analysis: [{name: smoke, when: [after], interval: '5', http: {url: 'http://x/'}}]", false},
 		{"a Secret", `"40%"`, "0, analysis: [{name: smoke, when: [after], success: 'true', kubernetes: {apiVersion: v1, kind: Secret, name: x}}]", false},
 		{"steps", `"40%"`, "0, steps: [{partition: 75%}, {pause: {}}, {partition: 3}, {pause: {duration: 1h30m}}]", true},
@@ -141,10 +149,7 @@ const durationPattern = `^([0-9]+(\.[0-9]+)?(h|m|s))+$`
 // generate makes the schema of a HotPatch as a person writes one.
 func generate(t *testing.T) []byte {
 	t.Helper()
-	r := &jsonschema.Reflector{DoNotReference: true, Anonymous: true}
-	if err := r.AddGoComments("hotpatch.dev/hotpatch/api", "./", jsonschema.WithFullComment()); err != nil {
-		t.Fatal(err)
-	}
+	r := reflector(t)
 	window := r.Reflect(Window{})
 	window.Version = ""
 	at(window, "duration").Pattern = durationPattern
@@ -152,6 +157,20 @@ func generate(t *testing.T) []byte {
 	s := r.Reflect(HotPatch{})
 	s.ID = "https://hotpatch.dev/schema/v1alpha1/hotpatch.json"
 	tellRules(s)
+	return written(t, s)
+}
+
+func reflector(t *testing.T) *jsonschema.Reflector {
+	t.Helper()
+	r := &jsonschema.Reflector{DoNotReference: true, Anonymous: true}
+	if err := r.AddGoComments("hotpatch.dev/hotpatch/api", "./", jsonschema.WithFullComment()); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func written(t *testing.T, s *jsonschema.Schema) []byte {
+	t.Helper()
 	out, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		t.Fatal(err)
@@ -237,6 +256,8 @@ func tellAnalysis(s *jsonschema.Schema) {
 	at(s, "http").OneOf = given([]string{"url"}, []string{"port"})
 	at(s, "http.method").Enum = []any{"GET", "POST"}
 	at(s, "http.path").Pattern = "^/"
+	at(s, "http.credentials").Pattern, at(s, "prometheus.credentials").Pattern = namePattern.String(), namePattern.String()
+	at(s, "http").Not = &jsonschema.Schema{Required: []string{"port", "credentials"}}
 	at(s, "http.port").Minimum, at(s, "http.port").Maximum = "1", "65535"
 	at(s, "kubernetes.kind").Not = &jsonschema.Schema{Enum: []any{"Secret"}}
 }
@@ -248,7 +269,7 @@ func ofNoPod(s *jsonschema.Schema) {
 	s.OneOf = given([]string{"http"}, []string{"prometheus"}, []string{"kubernetes"})
 	at(s, "http").Properties.Delete("port")
 	at(s, "http").Properties.Delete("path")
-	at(s, "http").OneOf = given([]string{"url"})
+	at(s, "http").OneOf, at(s, "http").Not = given([]string{"url"}), nil
 }
 
 func given(alternatives ...[]string) []*jsonschema.Schema {

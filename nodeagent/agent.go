@@ -82,6 +82,10 @@ type Agent struct {
 	swaps chan struct{}
 	// stragglers are the processes that swaps have left behind.
 	stragglers stragglers
+	// devices are those of the roots that containers have been on.
+	devices devices
+	// said is what the cache of pods may not show yet.
+	said said
 }
 
 // New connects to the node's containerd.
@@ -128,6 +132,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		DeleteFunc: func(object any) {
 			if key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(object); err == nil {
 				a.metrics.observed(key, api.Observed{})
+				a.said.forget(key)
 			}
 		},
 	}); err != nil {
@@ -205,5 +210,7 @@ func (a *Agent) pod(key string) (*corev1.Pod, error) {
 	if !ok {
 		return nil, fmt.Errorf("the cache holds a %T for %s", object, key)
 	}
-	return pod.DeepCopy(), nil
+	pod = pod.DeepCopy()
+	a.said.correct(pod)
+	return pod, nil
 }

@@ -226,17 +226,33 @@ func TestRootsOfAProgramThatStaysAreRemoved(t *testing.T) {
 	}
 }
 
-// One that is still on a root of ours keeps it, and what came after.
+// One that is still on a root of ours keeps that one, whatever comes and goes
+// after it. An agent that was not there when it was left keeps what may be it.
 func TestRootsInUseAreKept(t *testing.T) {
 	s := tell(t, "REEXEC=1")
-	s.agent()
+	stop := s.agent()
 	s.wants("r1", api.DesiredContainer{Name: "main", Image: refs["v2"], Reload: hup})
 	s.sees("r1", api.StateReloaded)
 	s.becomes("hangups", "0") // it is the new program, which nobody has told anything
-	s.wants("r2", api.DesiredContainer{Name: "main", Image: refs["v3"]})
-	s.sees("r2", api.StatePatched)
-	s.becomes("read /version", "v3")
-	s.keeps(2)
+	s.swaps("first", 2)
+	stop()
+	s.agent()
+	s.swaps("second", 2)
+	s.wants("last", api.DesiredContainer{Name: "main", Image: refs["v2"], Reload: hup})
+	s.sees("last", api.StateReloaded)
+	s.keeps(1)
+}
+
+// swaps goes to v3 and back, n times, with a program that stays what it is.
+func (s *story) swaps(name string, n int) {
+	s.Helper()
+	for i := range 2 * n {
+		revision, version := fmt.Sprint(name, i), []string{"v3", "v2"}[i%2]
+		s.wants(revision, api.DesiredContainer{Name: "main", Image: refs[version]})
+		s.sees(revision, api.StatePatched)
+		s.becomes("read /version", version)
+		s.keeps(2)
+	}
 }
 
 // Held up between creation and start, it never runs on its own image.

@@ -172,6 +172,7 @@ func (a *Agent) look(ctx context.Context, c *container) (err error) {
 	if c.view, err = swap.Look(a.options.CgroupDir, c.rt.PID); err != nil {
 		return err
 	}
+	a.devices.saw(c.rt.ID, c.view, time.Now())
 	if c.rt.Labels, err = a.runtime.Labels(ctx, c.rt.ID); err != nil {
 		return err
 	}

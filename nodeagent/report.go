@@ -32,6 +32,7 @@ func (a *Agent) report(ctx context.Context, pod *corev1.Pod, before, after api.O
 	if _, err := a.kube.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, body, metav1.PatchOptions{}, "status"); err != nil {
 		return fmt.Errorf("write what was observed on pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
+	a.said.note(pod, string(text))
 	metav1.SetMetaDataAnnotation(&pod.ObjectMeta, api.ObservedAnnotation, string(text))
 	a.tell(pod, before, after, upToDate)
 	return nil

@@ -40,7 +40,13 @@ type tracked struct {
 	hold     string // what kept pods back when a plan was last made
 	brakes   []api.Suspension
 	unread   []string // warnings of Suspensions that cannot be read
-	waitsFor []string // other HotPatches, in this pass
+	waitsFor []string // other HotPatches, when a plan was last made
+	claimed  []string // pods, by UID
+
+	rests bool      // another look would say the same
+	again time.Time // when to look again though nothing happens; zero: never
+	said  result    // after the last look
+	ended bool      // finished, after the last look
 }
 
 // suspended is a brake: it acts from the commit that asks for it, even if the
@@ -106,8 +112,12 @@ func (r *Reconciler) scope(ctx context.Context, w *wanted) (kube.Scope, error) {
 func (r *Reconciler) pin(ctx context.Context, t *tracked) ([]api.DesiredContainer, error) {
 	var pinned []api.DesiredContainer
 	var errs []error
+	inForce := t.accepted != nil && t.accepted.sameWish(t.wanted)
 	for i, c := range t.wanted.HotPatch.Spec.Containers {
 		digest := t.record.Pinned(c)
+		if digest == "" && inForce { // and was never planned for, so that no record pins it
+			digest = t.accepted.revision.Containers[i].Image
+		}
 		if digest == "" {
 			var err error
 			if digest, err = r.digests.get(ctx, t.key, c.Image); errors.Is(err, errWaiting) {
@@ -126,9 +136,9 @@ func (r *Reconciler) pin(ctx context.Context, t *tracked) ([]api.DesiredContaine
 func wantedFiles(w *wanted) []api.DesiredFile {
 	var files []api.DesiredFile
 	for _, f := range w.HotPatch.Spec.Files {
-		file := api.DesiredFile{Path: f.Path, Version: f.Version, SHA256: f.SHA256, URL: f.URL}
+		file := api.DesiredFile{Path: f.Path, Version: f.Version, SHA256: f.SHA256, URL: f.URL, Extract: f.Extract}
 		if content, ok := w.Files[f.Path]; ok {
-			file.SHA256 = content.SHA256
+			file.SHA256, file.Extract = content.SHA256, f.Extract || content.Dir
 		}
 		files = append(files, file)
 	}

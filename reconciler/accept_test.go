@@ -77,7 +77,7 @@ func newProcess(cluster observer) *Reconciler {
 	r.retries = newRetries(func() {})
 	r.jobs = newJobs(r.retries, func() {})
 	r.digests = newDigests(&registry.Resolver{}, r.jobs)
-	r.analyses = newAnalyses(gates.New(nil, nil), func() {})
+	r.analyses = newAnalyses(gates.New(nil, nil, ""), r.metrics, func() {})
 	r.files = &files{}
 	r.admission = newAdmission(&policy{}, r.jobs, r.metrics)
 	r.recorder = &recorder{cluster: "box", wake: newTrigger()}

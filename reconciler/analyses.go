@@ -27,6 +27,7 @@ type measurer interface {
 type analyses struct {
 	measurer measurer
 	jobs     *jobs
+	metrics  *metrics
 
 	mu   sync.Mutex
 	runs map[string]map[string]*measuring // by HotPatch, by gate
@@ -39,10 +40,10 @@ type measuring struct {
 	run      gates.Run
 }
 
-func newAnalyses(m measurer, ended func()) *analyses {
+func newAnalyses(m measurer, metrics *metrics, ended func()) *analyses {
 	j := newJobs(newRetries(func() {}), ended)
 	j.slots = make(chan struct{}, parallelMeasurements)
-	return &analyses{measurer: m, jobs: j, runs: map[string]map[string]*measuring{}}
+	return &analyses{measurer: m, jobs: j, metrics: metrics, runs: map[string]map[string]*measuring{}}
 }
 
 // judged is what came of the gates of a HotPatch so far, as recorded and since.
@@ -60,14 +61,14 @@ func (a *analyses) judged(t *tracked) map[string]plan.Judged {
 }
 
 // pursue starts the measurements that are due for the gates of a plan, and forgets
-// other gates. It returns when the next is due; zero: when one under way has ended.
-func (a *analyses) pursue(ctx context.Context, t *tracked, pods []kube.Pod, asked []plan.Gate, now time.Time) (next time.Time) {
+// other gates. It returns when the next is due, and whether some are under way.
+func (a *analyses) pursue(ctx context.Context, t *tracked, pods []kube.Pod, asked []plan.Gate, now time.Time) (next time.Time, underway bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	before := a.runs[t.key]
 	if len(asked) == 0 {
 		delete(a.runs, t.key)
-		return next
+		return next, false
 	}
 	kept := map[string]*measuring{}
 	for _, g := range asked {
@@ -83,20 +84,23 @@ func (a *analyses) pursue(ctx context.Context, t *tracked, pods []kube.Pod, aske
 			next = plan.Earlier(next, due)
 		default:
 			a.start(ctx, t, g, m, podOf(pods, g))
+			underway = true
 		}
 	}
 	a.runs[t.key] = kept
-	return next
+	return next, underway
 }
 
 // start takes one measurement, unless one is under way.
 func (a *analyses) start(ctx context.Context, t *tracked, g plan.Gate, m *measuring, pod gates.Pod) {
 	namespace := t.accepted.HotPatch.Metadata.Namespace
 	a.jobs.start(ctx, t.key+" "+g.Key(), "", func(ctx context.Context) error {
+		began := time.Now()
 		got := a.measurer.Measure(ctx, m.analysis, namespace, pod)
 		if ctx.Err() != nil {
 			return nil // this process is the leader no more
 		}
+		a.metrics.measured(got.Outcome, time.Since(began))
 		if got.Outcome != gates.Good {
 			logging.From(ctx).WithField("pod", pod.Name).Infof("%s: %s", g, got.Why)
 		}

@@ -44,7 +44,7 @@ func newJudging(t *testing.T, change func(rollout *api.Rollout, port int)) (judg
 	number, _ := strconv.Atoi(port)
 	cluster := &scripted{}
 	j.cluster, j.executor.pods = cluster, j.pods
-	j.analyses = newAnalyses(gates.New(nil, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}), func() { j.trigger.fire(workEnded) })
+	j.analyses = newAnalyses(gates.New(nil, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, ""), j.metrics, func() { j.trigger.fire(workEnded) })
 	wish := item("game", ".")
 	change(&wish.HotPatch.Spec.Rollout, number)
 	content := render.Result{Items: []render.Item{wish}}
@@ -130,7 +130,7 @@ func TestPassDoesNotWaitForMeasurements(t *testing.T) {
 // What ends after its gate was given up is nobody's result.
 func TestLateMeasurementIsDropped(t *testing.T) {
 	release := make(chan struct{})
-	a := newAnalyses(late{release}, func() {})
+	a := newAnalyses(late{release}, newMetrics(), func() {})
 	tr := &tracked{key: "default/game", accepted: &accepted{wanted: *testWish("c1", "game:v2", 0)}}
 	g := plan.Gate{Analysis: "smoke", When: api.MomentPod, UID: "u1"}
 	a.pursue(t.Context(), tr, nil, []plan.Gate{g}, time.Now())

@@ -8,17 +8,15 @@ import (
 	"hotpatch.dev/hotpatch/reconciler/kube"
 )
 
-// claims are the pods that HotPatches act on in one pass, by UID. A pod follows
+// claims are the pods that HotPatches act on, by UID. A pod follows
 // one HotPatch: its annotation says what it should run, whole.
 type claims map[string]string
 
 // claim takes pods for a wish, all or none.
 func (c claims) claim(w *wanted, pods []kube.Pod) error {
 	key := w.HotPatch.Key()
-	for _, pod := range pods {
-		if other := c[pod.UID]; other != "" {
-			return w.wrong("spec.target", fmt.Errorf("pod %s already follows HotPatch %s, and a pod can follow only one; narrow one of the two targets", pod.Name, other))
-		}
+	if pod, other := c.taken(pods); other != "" {
+		return w.wrong("spec.target", fmt.Errorf("pod %s already follows HotPatch %s, and a pod can follow only one; narrow one of the two targets", pod.Name, other))
 	}
 	if err := w.findContainers(pods); err != nil {
 		return err
@@ -27,6 +25,33 @@ func (c claims) claim(w *wanted, pods []kube.Pod) error {
 		c[pod.UID] = key
 	}
 	return nil
+}
+
+// taken is a pod that follows another HotPatch, and which; "" if none does.
+func (c claims) taken(pods []kube.Pod) (pod kube.Pod, by string) {
+	for _, pod := range pods {
+		if by := c[pod.UID]; by != "" {
+			return pod, by
+		}
+	}
+	return pod, ""
+}
+
+// release lets go what a HotPatch had claimed.
+func (c claims) release(t *tracked) {
+	for _, uid := range t.claimed {
+		if c[uid] == t.key {
+			delete(c, uid)
+		}
+	}
+	t.claimed = nil
+}
+
+func uids(pods []kube.Pod) (uids []string) {
+	for _, pod := range pods {
+		uids = append(uids, pod.UID)
+	}
+	return uids
 }
 
 // findContainers says which container no pod has.

@@ -26,11 +26,24 @@ func (t *tracked) finished() bool {
 		t.record.Revision == t.accepted.revision.ID && t.record.Phase == api.PhaseComplete
 }
 
-// goOn has another pass follow if, in this one, something became Complete after
-// those were planned that wait for it.
+// ends tells whether it has become finished, or is no more, since that was last
+// asked.
+func (t *tracked) ends() bool {
+	before := t.ended
+	t.ended = t.finished()
+	return t.ended != before
+}
+
+// goOn has those looked at again that wait for others than when they were planned.
+// Another pass follows for those that waited: in this one, something became Complete
+// after they were planned.
 func (l *loop) goOn() {
 	for _, t := range l.tracked {
-		if len(t.waitsFor) > 0 && !slices.Equal(t.waitsFor, l.behind(t)) {
+		if t.accepted == nil || slices.Equal(t.waitsFor, l.behind(t)) {
+			continue
+		}
+		t.rests = false
+		if len(t.waitsFor) > 0 {
 			l.trigger.fire(workEnded)
 		}
 	}

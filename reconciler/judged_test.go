@@ -41,7 +41,7 @@ func (m *measured) release(rollout, path string) map[string]string {
 
 // onLoopback has analyses reach the server.
 func onLoopback(r *Reconciler) {
-	r.analyses = newAnalyses(gates.New(nil, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}), func() { r.trigger.fire(workEnded) })
+	r.analyses = newAnalyses(gates.New(nil, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, ""), r.metrics, func() { r.trigger.fire(workEnded) })
 }
 
 // succeed has another reconciler lead, and looks at what it says once it has had the

@@ -49,6 +49,9 @@ type Options struct {
 	// AnalysisAllowAddresses are addresses that analyses may connect to though they
 	// are loopback, link-local or a cloud's metadata service.
 	AnalysisAllowAddresses []netip.Prefix
+	// AnalysisCredentials is a directory with one directory of files for each
+	// credentials that analyses name.
+	AnalysisCredentials string
 }
 
 // Validate says everything that is wrong, by the name of the flag.

@@ -37,6 +37,7 @@ func TestTimeBringsThePassThatAPlanAskedFor(t *testing.T) {
 	revision := s.tracked["default/game"].accepted.revision
 	cluster.pods = []kube.Pod{on(runningPod("game-0"), revision, time.Now()), runningPod("game-1")}
 
+	s.moved.add(kube.Scope{})
 	s.pass(context.Background(), podsChanged)
 	s.jobs.wait()
 	if len(pods.log) > 0 {

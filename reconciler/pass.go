@@ -24,43 +24,37 @@ type observer interface {
 // loop is the state of a leader. Only its passes touch it.
 type loop struct {
 	*Reconciler
-	tracked map[string]*tracked // by HotPatch
-	alarm   alarm               // for the next plan that is due
-	known   *rendered
-	life    context.Context // of the leadership: watches and jobs end with it
+	tracked   map[string]*tracked // by HotPatch
+	order     []*tracked          // in which they are looked at
+	claims    claims
+	contested bool  // a pod is wanted by two of them
+	alarm     alarm // for the next plan that is due
+	known     *rendered
+	life      context.Context // of the leadership: watches and jobs end with it
 }
 
 // pass brings the newest commit and the pods together once. It waits for
 // nobody: what takes time is started, and its end brings the next pass.
 func (l *loop) pass(ctx context.Context, why cause) {
+	known := l.known
 	if !l.wish(ctx) {
 		return
 	}
-	l.acceptAll(ctx, why)
-	l.cluster.Watch(l.life, l.scopes())
-	underway, claims := l.jobs.underway(), claims{}
-	results, next := map[string]result{}, time.Time{}
-	for _, t := range l.inOrder() {
-		t.waitsFor = nil
-		pods, err := l.observe(t, underway, claims)
-		t.problem = cmp.Or(t.problem, err)
-		var p *plan.Plan
-		if err == nil && t.accepted != nil {
-			p = l.plan(t, pods)
-			l.admission.judge(l.jobContext(t), t, pods, p.Actions)
-			l.executor.execute(l.jobContext(t), t.accepted.HotPatch.Metadata.Name, pods, p.Actions)
-			next = plan.Earlier(next, l.analyses.pursue(l.jobContext(t), t, pods, p.Gates, time.Now()))
-			t.hold, next = p.Hold, plan.Earlier(next, p.Again)
-		}
-		t.record = t.status(l.options.Cluster, time.Now(), p)
-		if t.record.Phase != "" {
-			results[t.key] = result{t.record, t.subject()}
-		}
+	moved := l.moved.take()
+	all := why&resync != 0 || l.known != known || l.contested || moved[kube.Scope{}]
+	if all {
+		l.wakeAll()
 	}
-	l.goOn()
-	l.alarm.set(next, func() { l.trigger.fire(timeCame) })
-	l.recorder.submit(results)
-	l.metrics.show(results)
+	l.wake(moved, time.Now())
+	if l.acceptAll(ctx, why) || all {
+		l.cluster.Watch(l.life, l.scopes())
+	}
+	seen := l.observeAll()
+	if l.contested && !all {
+		l.pass(ctx, why) // whose the pods are is for all of them to say
+		return
+	}
+	l.lookAt(seen, all)
 }
 
 // wish takes over what the newest commit asks for, if there is a newer one. It
@@ -106,6 +100,7 @@ func (l *loop) missing(t *tracked) {
 		delete(l.tracked, t.key)
 		l.analyses.forget(t.key)
 		l.admission.forget(t.key)
+		l.metrics.forget(t.record.Metadata.Namespace, t.record.Metadata.Name)
 		return
 	}
 	t.rely(errors.Join(l.known.Errors...))
@@ -120,12 +115,18 @@ func (t *tracked) rely(broken error) {
 	}
 }
 
-// acceptAll puts in force what can be.
-func (l *loop) acceptAll(ctx context.Context, why cause) {
+// acceptAll puts in force what can be, and tells whether anything was.
+func (l *loop) acceptAll(ctx context.Context, why cause) (news bool) {
 	defer l.metrics.stage("accept")()
-	for _, t := range l.tracked {
+	for _, t := range l.order {
+		if t.rests {
+			continue
+		}
+		before := t.accepted
 		t.problem = l.accept(ctx, t, why&resync != 0)
+		news = news || t.accepted != before
 	}
+	return news
 }
 
 // inOrder lists HotPatches so that those in force come before new ones, which
@@ -143,18 +144,19 @@ func (l *loop) inOrder() []*tracked {
 }
 
 func (l *loop) scopes() []kube.Scope {
-	var scopes []kube.Scope
+	scopes := map[kube.Scope]bool{}
 	for _, t := range l.tracked {
-		if t.accepted != nil && !slices.Contains(scopes, t.accepted.scope) {
-			scopes = append(scopes, t.accepted.scope)
+		if t.accepted != nil {
+			scopes[t.accepted.scope] = true
 		}
 	}
-	return scopes
+	return slices.Collect(maps.Keys(scopes))
 }
 
 // observe lists the pods of a HotPatch as they are, or will be when what is
 // under way has ended, and checks that they can be its own.
-func (l *loop) observe(t *tracked, underway map[string]string, claims claims) ([]kube.Pod, error) {
+func (l *loop) observe(t *tracked, underway map[string]string) ([]kube.Pod, error) {
+	l.claims.release(t)
 	if t.accepted == nil {
 		return nil, nil
 	}
@@ -163,9 +165,13 @@ func (l *loop) observe(t *tracked, underway map[string]string, claims claims) ([
 	if err != nil {
 		return nil, notListed(err)
 	}
-	if err := claims.claim(&t.accepted.wanted, pods); err != nil {
+	if _, other := l.claims.taken(pods); other != "" {
+		l.contested = true
+	}
+	if err := l.claims.claim(&t.accepted.wanted, pods); err != nil {
 		return nil, err
 	}
+	t.claimed = uids(pods)
 	if v := t.record.Verdict; v != nil && (v.Spec != t.accepted.spec || v.Revision != t.accepted.revision.ID) {
 		l.executor.forgive(pods, t.accepted.revision.ID)
 	}

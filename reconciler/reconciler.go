@@ -40,6 +40,7 @@ const resyncInterval = time.Minute
 type Reconciler struct {
 	options   Options
 	trigger   *trigger // of passes
+	moved     moved    // since the last pass
 	follower  *follower
 	cluster   observer
 	digests   *digests
@@ -95,7 +96,8 @@ func newReconciler(o Options) (*Reconciler, error) {
 		return nil, err
 	}
 	r := &Reconciler{options: o, trigger: newTrigger(), metrics: newMetrics()}
-	cluster, err := kube.Connect(o.Kubeconfig, debounce(func() { r.trigger.fire(podsChanged) }))
+	soon := debounce(func() { r.trigger.fire(podsChanged) })
+	cluster, err := kube.Connect(o.Kubeconfig, func(scope kube.Scope) { r.moved.add(scope); soon() })
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +108,7 @@ func newReconciler(o Options) (*Reconciler, error) {
 	r.digests = newDigests(&registry.Resolver{Insecure: o.InsecureRegistries}, r.jobs)
 	r.executor = newExecutor(cluster, newSidecars(o.SidecarTokenFile), r.files, r.jobs, r.metrics)
 	r.admission = newAdmission(cluster, r.jobs, r.metrics)
-	r.analyses = newAnalyses(gates.New(cluster, o.AnalysisAllowAddresses), func() { r.trigger.fire(workEnded) })
+	r.analyses = newAnalyses(gates.New(cluster, o.AnalysisAllowAddresses, gates.Credentials(o.AnalysisCredentials)), r.metrics, func() { r.trigger.fire(workEnded) })
 	r.follower = &follower{source: source, schedule: schedule, path: o.Path, metrics: r.metrics, poll: newTrigger(),
 		found: func() { r.trigger.fire(newCommit) }, polled: func() { r.recorder.sourcePolled() }}
 	r.recorder = &recorder{branch: writer, cluster: o.Cluster, metrics: r.metrics, wake: newTrigger(), stepped: func() { r.trigger.fire(workEnded) }}

@@ -94,12 +94,27 @@ func (r *recorder) decode(ctx context.Context, files map[string][]byte) map[stri
 	return records
 }
 
-// submit hands over the results of a pass: those of every HotPatch there is.
-func (r *recorder) submit(results map[string]result) {
+// submit hands over the results of a pass: those of all HotPatches there are, or of
+// those that it looked at.
+func (r *recorder) submit(results map[string]result, all bool) {
+	if !all && len(results) == 0 {
+		return
+	}
 	r.mu.Lock()
-	r.latest = results
+	if all {
+		r.latest = results
+	} else {
+		maps.Copy(r.latest, results)
+	}
 	r.mu.Unlock()
 	r.wake.fire(workEnded)
+}
+
+// compared are the latest results, and what is written of them.
+func (r *recorder) compared() (latest map[string]result, written map[string]api.HotPatchStatus) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.latest), r.written // which is replaced, never changed
 }
 
 // record commits what is submitted until ctx ends, and then once more.
@@ -194,9 +209,7 @@ func (r *recorder) gather(ctx context.Context) {
 // step is: pods wait for Git to hold it. What is new of single pods alone is not:
 // agents look at one after the other.
 func (r *recorder) ended() bool {
-	r.mu.Lock()
-	latest, written := r.latest, r.written // replaced, never changed
-	r.mu.Unlock()
+	latest, written := r.compared()
 	for key, now := range latest {
 		underway := now.status.Phase == api.PhaseProgressing || now.status.Phase == api.PhasePending
 		before, ok := written[key]
@@ -216,9 +229,7 @@ func (r *recorder) ended() bool {
 func (r *recorder) commit(ctx context.Context, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	r.mu.Lock()
-	latest, written := r.latest, r.written
-	r.mu.Unlock()
+	latest, written := r.compared()
 	if latest == nil {
 		return nil
 	}

@@ -138,7 +138,7 @@ func TestProgressIsGatheredAndEndsAreNot(t *testing.T) {
 	ended := make(chan struct{})
 	go func() { r.record(ctx); close(ended) }()
 	for updated := range 8 {
-		r.submit(results(testStatus("game", updated)))
+		r.submit(results(testStatus("game", updated)), true)
 		time.Sleep(10 * time.Millisecond)
 	}
 	if n := branch.count(); n != 0 {
@@ -152,7 +152,7 @@ func TestProgressIsGatheredAndEndsAreNot(t *testing.T) {
 	}
 	done := testStatus("game", 8)
 	done.Phase = api.PhaseComplete
-	r.submit(results(done))
+	r.submit(results(done), true)
 	for deadline := time.Now().Add(progressPace / 2); branch.count() < 2 && time.Now().Before(deadline); {
 		time.Sleep(5 * time.Millisecond)
 	}
@@ -161,7 +161,7 @@ func TestProgressIsGatheredAndEndsAreNot(t *testing.T) {
 	}
 	for i := range 8 { // agents look at one pod after the other
 		done.Pods = append(slices.Clone(done.Pods), api.PodRow{Name: fmt.Sprint(i)})
-		r.submit(results(done))
+		r.submit(results(done), true)
 		time.Sleep(10 * time.Millisecond)
 	}
 	if n := branch.count(); n != 2 {

@@ -5,6 +5,7 @@ import (
 
 	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/internal/logging"
+	"hotpatch.dev/hotpatch/reconciler/render"
 )
 
 // publishFiles serves the repository's files that some HotPatch wants, has in
@@ -40,7 +41,7 @@ func (l *loop) load(ctx context.Context, w *wanted, old, next map[string][]byte)
 			next[c.SHA256] = content
 			continue
 		}
-		content, err := l.known.snapshot.Read(c.RepoPath)
+		content, err := render.Read(tree{l.known.snapshot}, c)
 		if err != nil {
 			logging.From(ctx).WithError(err).Errorf("file %s of the repository cannot be served", c.RepoPath)
 			continue

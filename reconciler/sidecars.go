@@ -47,10 +47,11 @@ func newSidecars(tokenFile string) *sidecars {
 	}
 }
 
-// update has the sidecar at address ("ip:port") put one file in place. What it
-// did is read from the pod later; an error says why it did nothing.
-func (s *sidecars) update(ctx context.Context, address string, file api.DesiredFile) error {
-	request, err := s.request(ctx, address, file)
+// update has the sidecar at address ("ip:port") put one file in place. It takes
+// no call for another pod's uid: an address is soon given to the next pod. What
+// it did is read from the pod later; an error says why it did nothing.
+func (s *sidecars) update(ctx context.Context, address, uid string, file api.DesiredFile) error {
+	request, err := s.request(ctx, address, uid, file)
 	if err != nil {
 		return err
 	}
@@ -66,12 +67,16 @@ func (s *sidecars) update(ctx context.Context, address string, file api.DesiredF
 	return judge(answer, body, file)
 }
 
-func (s *sidecars) request(ctx context.Context, address string, file api.DesiredFile) (*http.Request, error) {
+func (s *sidecars) request(ctx context.Context, address, uid string, file api.DesiredFile) (*http.Request, error) {
 	form := url.Values{
 		"version": {file.Version},
 		"url":     {file.URL},
 		"sha256":  {file.SHA256},
 		"path":    {file.Path},
+		"uid":     {uid},
+	}
+	if file.Extract {
+		form.Set("extract", "1")
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/hot-update", strings.NewReader(form.Encode()))
 	if err != nil {

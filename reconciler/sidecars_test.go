@@ -30,17 +30,30 @@ func TestSidecarIsAskedAsTheSeedPrintsIt(t *testing.T) {
 	}
 	var got string
 	address := answering(t, func(w http.ResponseWriter, r *http.Request) {
-		got = fmt.Sprintf("%s %s %s %s version=%s url=%s sha256=%s path=%s", r.Method, r.URL.Path, r.Header.Get("Authorization"),
-			r.Header.Get("Accept"), r.PostFormValue("version"), r.PostFormValue("url"), r.PostFormValue("sha256"), r.PostFormValue("path"))
+		got = fmt.Sprintf("%s %s %s %s version=%s url=%s sha256=%s path=%s uid=%s", r.Method, r.URL.Path, r.Header.Get("Authorization"),
+			r.Header.Get("Accept"), r.PostFormValue("version"), r.PostFormValue("url"), r.PostFormValue("sha256"), r.PostFormValue("path"), r.PostFormValue("uid"))
 		fmt.Fprint(w, "File downloaded and update successfully")
 	})
 
-	if err := newSidecars(token).update(context.Background(), address, page); err != nil {
+	if err := newSidecars(token).update(context.Background(), address, "pod-uid", page); err != nil {
 		t.Fatal(err)
 	}
-	want := "POST /hot-update Bearer tok application/json version=v2 url=" + page.URL + " sha256=abc path=site/index.html"
+	want := "POST /hot-update Bearer tok application/json version=v2 url=" + page.URL + " sha256=abc path=site/index.html uid=pod-uid"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// Of a directory the sidecar is told to unpack it.
+func TestSidecarIsAskedToExtract(t *testing.T) {
+	var got string
+	address := answering(t, func(w http.ResponseWriter, r *http.Request) { got = r.PostFormValue("extract") })
+	for _, extract := range []bool{true, false} {
+		file := page
+		file.Extract = extract
+		if err := newSidecars("").update(context.Background(), address, "", file); err != nil || (got == "1") != extract {
+			t.Errorf("extract %v: %q, %v", extract, got, err)
+		}
 	}
 }
 
@@ -65,13 +78,13 @@ func TestSidecarsFailuresAreInWords(t *testing.T) {
 		}, "answers 307"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := newSidecars("").update(context.Background(), answering(t, c.answer), page)
+			err := newSidecars("").update(context.Background(), answering(t, c.answer), "", page)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q in it", err, c.want)
 			}
 		})
 	}
-	err := newSidecars("").update(context.Background(), "127.0.0.1:1", page)
+	err := newSidecars("").update(context.Background(), "127.0.0.1:1", "", page)
 	if err == nil || !strings.Contains(err.Error(), "no answer from the sidecar at 127.0.0.1:1") || strings.Contains(err.Error(), "hot-update") {
 		t.Errorf("nobody listens: %v", err)
 	}

@@ -22,14 +22,15 @@ type apiServer struct {
 
 	mu          sync.Mutex
 	annotations map[string]string
-	configMap   map[string]string // nil: there is none
-	fail        map[string]int    // by "METHOD resource": the code to answer
+	configMaps  map[string]map[string]string // by "namespace/name"
+	pods        map[string]string            // of the namespace default: a pod's metadata as JSON
+	fail        map[string]int               // by "METHOD resource": the code to answer
 	calls       map[string]int
 }
 
 func startAPI(t *testing.T) *apiServer {
 	t.Helper()
-	s := &apiServer{account: t.TempDir(), annotations: map[string]string{}, fail: map[string]int{}, calls: map[string]int{}}
+	s := &apiServer{account: t.TempDir(), annotations: map[string]string{}, configMaps: map[string]map[string]string{}, pods: map[string]string{}, fail: map[string]int{}, calls: map[string]int{}}
 	server := httptest.NewTLSServer(s)
 	t.Cleanup(server.Close)
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
@@ -53,7 +54,7 @@ func (s *apiServer) annotation(key string) string {
 func (s *apiServer) key() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.configMap["default-game-0"]
+	return s.configMaps["kube-system/sidecar-result"]["default-game-0"]
 }
 
 // failing makes a call fail; code 0 lets it work again.
@@ -87,31 +88,31 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *apiServer) act(w http.ResponseWriter, call string, body []byte) {
 	var in struct {
-		Metadata struct{ Annotations map[string]string }
-		Data     map[string]string
-		Spec     struct{ Token string }
+		Metadata struct {
+			Name        string
+			Annotations map[string]string
+		}
+		Data map[string]*string
+		Spec struct{ Token string }
 	}
 	if err := json.NewDecoder(bytes.NewReader(body)).Decode(&in); err != nil && len(body) > 0 {
 		status(w, 400, err.Error())
 		return
 	}
-	const cm = "/api/v1/namespaces/kube-system/configmaps"
+	method, path, _ := strings.Cut(call, " ")
+	elements := strings.Split(strings.TrimPrefix(path, "/api/v1/namespaces/"), "/")
 	switch {
 	case call == "PATCH /api/v1/namespaces/default/pods/game-0":
 		for k, v := range in.Metadata.Annotations {
 			s.annotations[k] = v
 		}
-	case strings.HasSuffix(call, cm+"/sidecar-result") && s.configMap == nil:
-		status(w, 404, `configmaps "sidecar-result" not found`)
+	case method == "GET" && strings.HasPrefix(path, "/api/v1/namespaces/default/pods/"):
+		s.pod(w, elements[2])
 		return
-	case call == "POST "+cm:
-		s.configMap = in.Data
-	case call == "PATCH "+cm+"/sidecar-result":
-		for k, v := range in.Data {
-			s.configMap[k] = v
-		}
-	case call == "GET "+cm+"/sidecar-result":
-		json.NewEncoder(w).Encode(map[string]any{"data": s.configMap})
+	case method == "POST" && len(elements) == 2 && elements[1] == "configmaps":
+		s.configMaps[elements[0]+"/"+in.Metadata.Name] = map[string]string{}
+	case len(elements) == 3 && elements[1] == "configmaps":
+		s.keys(w, method, elements[0]+"/"+elements[2], in.Data)
 		return
 	case call == "POST /apis/authentication.k8s.io/v1/tokenreviews":
 		review(w, in.Spec.Token)
@@ -121,6 +122,31 @@ func (s *apiServer) act(w http.ResponseWriter, call string, body []byte) {
 		return
 	}
 	fmt.Fprint(w, "{}")
+}
+
+func (s *apiServer) pod(w http.ResponseWriter, name string) {
+	metadata, ok := s.pods[name]
+	if !ok {
+		status(w, 404, "pods \""+name+"\" not found")
+		return
+	}
+	fmt.Fprintf(w, `{"metadata":%s}`, metadata)
+}
+
+func (s *apiServer) keys(w http.ResponseWriter, method, name string, patch map[string]*string) {
+	data, ok := s.configMaps[name]
+	if !ok {
+		status(w, 404, "configmaps \""+name+"\" not found")
+		return
+	}
+	for k, v := range patch {
+		if v == nil {
+			delete(data, k)
+		} else {
+			data[k] = *v
+		}
+	}
+	json.NewEncoder(w).Encode(map[string]any{"data": data})
 }
 
 // review knows tokens of the form "good USER" and "elsewhere USER".

@@ -30,6 +30,7 @@ type ask struct {
 	url     string
 	sha256  string // "" if the caller gave none
 	force   bool   // tell the process even if nothing changes
+	extract bool   // the content is an archive, path the directory made of it
 }
 
 // badRequest is the caller's mistake, in the existing sidecar's words where it
@@ -49,12 +50,23 @@ func parseAsk(r *http.Request) (ask, error) {
 	case a.sha256 != "" && !digestPattern.MatchString(a.sha256):
 		return a, badRequest("please provide a valid sha256: 64 hex digits in lower case")
 	}
-	force := r.FormValue("force")
 	var err error
-	if a.force, err = strconv.ParseBool(force); err != nil && force != "" {
-		return a, badRequest("please provide a valid force: 1 or 0")
+	if a.force, err = yes(r, "force"); err != nil {
+		return a, err
+	}
+	if a.extract, err = yes(r, "extract"); err != nil {
+		return a, err
 	}
 	return a, a.findPath()
+}
+
+func yes(r *http.Request, field string) (bool, error) {
+	text := r.FormValue(field)
+	value, err := strconv.ParseBool(text)
+	if err != nil && text != "" {
+		return false, badRequest("please provide a valid " + field + ": 1 or 0")
+	}
+	return value, nil
 }
 
 // findPath checks the path, which is the URL's last element if none was given.
@@ -65,6 +77,9 @@ func (a *ask) findPath() error {
 	}
 	if a.path == "" {
 		a.path = path.Base(u.Path)
+		if a.extract {
+			a.path = withoutSuffix(a.path)
+		}
 		if err := checkPath(a.path); err != nil {
 			return downloadFailed(fmt.Errorf("the URL's path ends in no file name: %w", err))
 		}
@@ -74,6 +89,16 @@ func (a *ask) findPath() error {
 		return badRequest("please provide a valid path: " + err.Error())
 	}
 	return nil
+}
+
+// withoutSuffix is the directory that an archive's name promises.
+func withoutSuffix(name string) string {
+	for _, suffix := range []string{".tar.gz", ".tgz", ".tar"} {
+		if dir, ok := strings.CutSuffix(name, suffix); ok {
+			return dir
+		}
+	}
+	return name
 }
 
 // parseURL reads a URL without repeating it in the error: it may be secret.

@@ -9,28 +9,57 @@ import (
 	"hotpatch.dev/hotpatch/sidecar/kube"
 )
 
+// service is the sidecar's parts, put together.
+type service struct {
+	auth    authorizer
+	keys    *keys // nil: plain HTTP
+	updates *updater
+	tally   *tally
+	uid     string // of this pod, "" if not known
+}
+
 // assemble puts the parts together as the config says.
-func assemble(ctx context.Context, o Options, c Config) (*updater, authorizer, error) {
+func assemble(ctx context.Context, o Options, c Config) (*service, error) {
 	plugin, err := c.hotUpdate()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	api := reachAPI(ctx, o.ServiceAccountDir)
-	auth, err := newAuthorizer(ctx, c.Auth, api)
-	if err != nil {
-		return nil, nil, err
+	s := &service{uid: o.Pod.UID}
+	if s.auth, err = newAuthorizer(ctx, c, api); err != nil {
+		return nil, err
 	}
+	if s.keys, err = newKeys(ctx, c.TLS); err != nil {
+		return nil, err
+	}
+	if s.updates, err = newUpdater(ctx, o, c, plugin, api); err != nil {
+		return nil, err
+	}
+	s.tally = newTally(s.auth, s.updates.book)
+	return s, nil
+}
+
+func newUpdater(ctx context.Context, o Options, c Config, plugin HotUpdate, api kubeAPI) (*updater, error) {
 	u := &updater{}
-	if u.signal, err = plugin.signaller(); err != nil {
-		return nil, nil, err
+	var err error
+	if u.process, err = plugin.teller(); err != nil {
+		return nil, err
 	}
+	hold, err := c.Restore.hold()
+	if err != nil {
+		return nil, err
+	}
+	u.gate = newGate(hold)
 	limits, err := c.Download.limits()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	u.client, u.limit = download.New(limits), limits.Timeout+overhead
+	if u.byDigest, err = c.Download.byDigest(); err != nil {
+		return nil, err
+	}
+	u.client, u.maxBytes, u.limit = download.New(limits), limits.Bytes, 2*limits.Timeout+overhead
 	if u.share, err = openShare(ctx, plugin.dir(o.Dir)); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if u.book, err = openBook(u.share.root); err != nil {
 		logging.From(ctx).WithError(err).Warning("earlier updates of this pod are not known")
@@ -38,9 +67,9 @@ func assemble(ctx context.Context, o Options, c Config) (*updater, authorizer, e
 	u.store, err = newStore(ctx, plugin.StorageConfig, o.pod(), api, u.book)
 	if err != nil {
 		u.share.root.Close()
-		return nil, nil, fmt.Errorf("record of results: %w", err)
+		return nil, fmt.Errorf("record of results: %w", err)
 	}
-	return u, auth, nil
+	return u, nil
 }
 
 // kubeAPI is all that the sidecar asks of the Kubernetes API.

@@ -1,8 +1,10 @@
 package sidecar
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -15,12 +17,13 @@ import (
 
 // authorizer says who a caller is, or why he may not post.
 type authorizer interface {
-	authorize(ctx context.Context, token string) (caller string, err error)
+	authorize(r *http.Request) (caller string, err error)
 }
 
 // Why a caller may not post.
 var (
 	errUnauthorized = errors.New("unauthorized: send a token that this sidecar takes as Authorization: Bearer …")
+	errCertificate  = errors.New("unauthorized: show a certificate that this sidecar's tls.clientCAFile has signed")
 	errForbidden    = errors.New("forbidden")
 )
 
@@ -30,15 +33,25 @@ type reviewer interface {
 }
 
 // newAuthorizer is what the config asks for.
-func newAuthorizer(ctx context.Context, a *Auth, api reviewer) (authorizer, error) {
-	switch {
-	case a == nil:
+func newAuthorizer(ctx context.Context, c Config, api reviewer) (authorizer, error) {
+	a := c.Auth
+	if a == nil {
 		logging.From(ctx).Warning("ANYONE who reaches this port can replace files here: the config has no auth; see docs/sidecar.md")
 		return open{}, nil
-	case (a.TokenReview == nil) == (a.BearerTokenFile == ""):
-		return nil, errors.New("auth: give either tokenReview or bearerTokenFile")
+	}
+	ways := 0
+	for _, given := range []bool{a.TokenReview != nil, a.BearerTokenFile != "", a.ClientCertificate != nil} {
+		if given {
+			ways++
+		}
+	}
+	switch {
+	case ways != 1:
+		return nil, errors.New("auth: give one of tokenReview, bearerTokenFile and clientCertificate")
 	case a.BearerTokenFile != "":
 		return bearer{file: a.BearerTokenFile}, nil
+	case a.ClientCertificate != nil:
+		return newClientCertificate(*a.ClientCertificate, c.TLS)
 	case api == nil:
 		return nil, errors.New("auth.tokenReview: needs the Kubernetes API, but this is not a pod with a ServiceAccount token")
 	}
@@ -48,18 +61,18 @@ func newAuthorizer(ctx context.Context, a *Auth, api reviewer) (authorizer, erro
 // open lets everyone in, as the existing sidecar does.
 type open struct{}
 
-func (open) authorize(context.Context, string) (string, error) { return "anyone", nil }
+func (open) authorize(*http.Request) (string, error) { return "anyone", nil }
 
 // bearer knows one shared token, read each time because mounted Secrets rotate.
 type bearer struct{ file string }
 
-func (b bearer) authorize(_ context.Context, token string) (string, error) {
+func (b bearer) authorize(r *http.Request) (string, error) {
 	content, err := os.ReadFile(b.file)
 	if err != nil {
 		return "", fmt.Errorf("the token to compare with cannot be read: %w", err)
 	}
 	want := strings.TrimSpace(string(content))
-	if want == "" || subtle.ConstantTimeCompare([]byte(token), []byte(want)) != 1 {
+	if want == "" || subtle.ConstantTimeCompare([]byte(bearerToken(r)), []byte(want)) != 1 {
 		return "", errUnauthorized
 	}
 	return "the holder of the shared token", nil
@@ -73,10 +86,7 @@ type tokenReview struct {
 }
 
 func newTokenReview(c TokenReview, api reviewer) (tokenReview, error) {
-	t := tokenReview{api: api, audience: c.Audience}
-	if t.audience == "" {
-		t.audience = defaultAudience
-	}
+	t := tokenReview{api: &remembered{reviewer: api}, audience: cmp.Or(c.Audience, defaultAudience)}
 	for _, account := range c.AllowedServiceAccounts {
 		ns, name, ok := strings.Cut(account, ":")
 		if !ok || ns == "" || name == "" {
@@ -90,11 +100,12 @@ func newTokenReview(c TokenReview, api reviewer) (tokenReview, error) {
 	return t, nil
 }
 
-func (t tokenReview) authorize(ctx context.Context, token string) (string, error) {
+func (t tokenReview) authorize(r *http.Request) (string, error) {
+	token := bearerToken(r)
 	if token == "" {
 		return "", errUnauthorized
 	}
-	user, err := t.api.Review(ctx, token, t.audience)
+	user, err := t.api.Review(r.Context(), token, t.audience)
 	switch {
 	case err != nil:
 		return "", err
@@ -104,6 +115,46 @@ func (t tokenReview) authorize(ctx context.Context, token string) (string, error
 		return "", fmt.Errorf("%w: %s is not among the sidecar's auth.tokenReview.allowedServiceAccounts", errForbidden, user)
 	}
 	return user, nil
+}
+
+// clientCertificate lets in who shows a certificate of a known authority with
+// one of the names.
+type clientCertificate struct{ allowed []string }
+
+func newClientCertificate(c ClientCertificate, t *TLS) (clientCertificate, error) {
+	switch {
+	case t == nil || t.ClientCAFile == "":
+		return clientCertificate{}, errors.New("auth.clientCertificate: needs tls.clientCAFile, the authority of the callers' certificates")
+	case len(c.AllowedNames) == 0:
+		return clientCertificate{}, errors.New("auth.clientCertificate.allowedNames is empty: nobody could post")
+	}
+	return clientCertificate{c.AllowedNames}, nil
+}
+
+func (c clientCertificate) authorize(r *http.Request) (string, error) {
+	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+		return "", errCertificate
+	}
+	names := namesOf(r.TLS.PeerCertificates[0])
+	for _, name := range names {
+		if slices.Contains(c.allowed, name) {
+			return name, nil
+		}
+	}
+	return "", fmt.Errorf("%w: none of %q is among the sidecar's auth.clientCertificate.allowedNames", errForbidden, names)
+}
+
+// namesOf are the DNS names and URIs of a certificate; its common name is one
+// where it has none of those.
+func namesOf(c *x509.Certificate) []string {
+	names := slices.Clone(c.DNSNames)
+	for _, uri := range c.URIs {
+		names = append(names, uri.String())
+	}
+	if len(names) == 0 {
+		names = append(names, c.Subject.CommonName)
+	}
+	return names
 }
 
 func bearerToken(r *http.Request) string {

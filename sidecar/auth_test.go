@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 const tokenReviewConfig = `auth: {tokenReview: {allowedServiceAccounts: ["hotpatch-system:hotpatch-reconciler"]}}
@@ -66,5 +67,64 @@ func TestBearerTokenFile(t *testing.T) {
 	os.WriteFile(file, nil, 0o600)
 	if code, _ := w.postAs("Bearer "); code != 401 {
 		t.Errorf("an empty file lets in an empty token: %d", code)
+	}
+}
+
+// One token is reviewed once, for a while; a bad one is never remembered.
+func TestTokensAreRemembered(t *testing.T) {
+	w := newWorld(t, added(tokenReviewConfig))
+	const good = "Bearer good system:serviceaccount:hotpatch-system:hotpatch-reconciler"
+	for range 3 {
+		if code, body := w.postAs(good); code != 200 {
+			t.Errorf("%d %q", code, body)
+		}
+		w.postAs("Bearer bad x")
+	}
+	w.api.mu.Lock()
+	defer w.api.mu.Unlock()
+	if got := w.api.calls["POST tokenreviews"]; got != 4 {
+		t.Errorf("%d reviews; want one of the good token and three of the bad one", got)
+	}
+}
+
+func TestForgetsTokens(t *testing.T) {
+	now := time.Now()
+	m := &remembered{}
+	for i := range 10 * maxTokens {
+		m.keep([32]byte{byte(i), byte(i >> 8)}, known{"u", now.Add(time.Second)})
+	}
+	if len(m.known) > maxTokens {
+		t.Errorf("%d tokens are known", len(m.known))
+	}
+	last := [32]byte{byte((10*maxTokens - 1) & 0xff), byte((10*maxTokens - 1) >> 8)}
+	if m.recall(last, now) != "u" || m.recall(last, now.Add(2*time.Second)) != "" {
+		t.Error("a token is remembered for the wrong time")
+	}
+}
+
+// Anyone can look whether anyone may post.
+func TestMetrics(t *testing.T) {
+	for config, want := range map[string]string{"": "hotpatch_sidecar_open 1\n", tokenReviewConfig: "hotpatch_sidecar_open 0\n"} {
+		w := newWorld(t, added(config))
+		w.post("v1", "/index.html")
+		w.post("latest", "/index.html")
+		code, page := w.send("GET", strings.TrimSuffix(w.url, "hot-update")+"metrics", "", "")
+		answers := `hotpatch_sidecar_answers_total{code="200"} 1
+hotpatch_sidecar_answers_total{code="400"} 1`
+		if config != "" {
+			answers = `hotpatch_sidecar_answers_total{code="401"} 2`
+		}
+		if code != 200 || !strings.Contains(page, want) || !strings.Contains(page, answers) {
+			t.Errorf("%d\n%s", code, page)
+		}
+	}
+}
+
+// An address may be another pod's by the time a call arrives.
+func TestCallsOfOtherPods(t *testing.T) {
+	w := newWorld(t)
+	w.mustPost("v1", "/index.html", "uid", "uid-0")
+	if code, body := w.post("v2", "/v2/index.html", "uid", "uid-1"); code != 409 || w.onDisk("index.html") != "content of /index.html" {
+		t.Errorf("%d %q, on disk %q", code, body, w.onDisk("index.html"))
 	}
 }

@@ -48,7 +48,8 @@ type page struct {
 // entry is one file.
 type entry struct {
 	api.ObservedFile
-	URL string `json:"url"`
+	URL     string `json:"url"`
+	Extract bool   `json:"extract,omitempty"`
 	// Next is an update that has begun: its content may be in place, its
 	// process may have been told.
 	Next *next `json:"next,omitempty"`
@@ -58,12 +59,13 @@ type next struct {
 	Version string `json:"version"`
 	URL     string `json:"url"`
 	SHA256  string `json:"sha256"`
+	Extract bool   `json:"extract,omitempty"`
 }
 
 // target is what should be in place; nil if the book does not know.
 func (e entry) target() *next {
 	if e.Next == nil && e.SHA256 != "" && e.URL != "" {
-		return &next{Version: e.Version, URL: e.URL, SHA256: e.SHA256}
+		return &next{Version: e.Version, URL: e.URL, SHA256: e.SHA256, Extract: e.Extract}
 	}
 	return e.Next
 }
@@ -105,19 +107,19 @@ func (b *book) entry(path string) entry {
 // change applies f to the page and writes it down. When writing fails the page
 // in memory is as f left it all the same, for the truth to be told.
 func (b *book) change(f func(*page) error) error {
+	return b.write(f, (*atomicfile.File).Commit)
+}
+
+func (b *book) write(change func(*page) error, commit func(*atomicfile.File) error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := f(&b.page); err != nil {
+	if err := change(&b.page); err != nil {
 		return err
 	}
 	content, err := json.Marshal(b.page)
 	if err != nil {
 		return err
 	}
-	return b.write(content)
-}
-
-func (b *book) write(content []byte) error {
 	f, err := atomicfile.Create(b.root, bookName)
 	if err != nil {
 		return err
@@ -129,7 +131,7 @@ func (b *book) write(content []byte) error {
 	if _, err := f.Write(content); err != nil {
 		return fmt.Errorf("write %s: %w", bookName, err)
 	}
-	return f.Commit()
+	return commit(f)
 }
 
 // note is change without writing it down: after a crash the book says less, and
@@ -140,18 +142,47 @@ func (b *book) note(f func(*page)) {
 	f(&b.page)
 }
 
-// begin writes down what is about to be put in place.
+// begin writes down what is about to be put in place. It waits for no disk: the
+// next life of the container reads it all the same, and after a loss of power an
+// update that nobody was told of may as well not have begun.
 func (b *book) begin(a ask, digest string) error {
+	return b.write(func(p *page) error { return p.begin(a, digest) }, (*atomicfile.File).CommitSoon)
+}
+
+// expect notes what should be in place by another record than this, unless
+// somebody was faster.
+func (b *book) expect(a ask) error {
 	return b.change(func(p *page) error {
-		if err := p.room(a.path); err != nil {
-			return err
+		if p.Files[a.path].target() != nil {
+			return nil
 		}
-		e := p.Files[a.path]
-		e.Path = a.path
-		e.Next = &next{Version: a.version, URL: a.url, SHA256: digest}
-		p.Files[a.path] = e
-		return nil
+		return p.begin(a, a.sha256)
 	})
+}
+
+func (p *page) begin(a ask, digest string) error {
+	if err := p.room(a.path); err != nil {
+		return err
+	}
+	e := p.Files[a.path]
+	e.Path = a.path
+	e.Next = &next{Version: a.version, URL: a.url, SHA256: digest, Extract: a.extract}
+	p.Files[a.path] = e
+	return nil
+}
+
+// begun are the files of which it is known what should be in place.
+func (b *book) begun() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var paths []string
+	for path, e := range b.page.Files {
+		if e.target() != nil {
+			paths = append(paths, path)
+		}
+	}
+	slices.Sort(paths)
+	return paths
 }
 
 // room makes room for a file; those that never got into place go first.

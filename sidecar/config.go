@@ -3,18 +3,12 @@ package sidecar
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"strings"
 	"time"
 
 	strictjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
-
-	"hotpatch.dev/hotpatch/internal/guard"
-	"hotpatch.dev/hotpatch/internal/process"
-	"hotpatch.dev/hotpatch/sidecar/download"
-	"hotpatch.dev/hotpatch/sidecar/kube"
 )
 
 // ConfigFiles are where the config is looked for: where the seed's example
@@ -29,11 +23,11 @@ const (
 	DefaultDir      = "/app/downloads"
 	defaultMaxBytes = 1 << 30
 	defaultTimeout  = 2 * time.Minute
-	defaultWait     = 5 * time.Second
+	defaultHold     = time.Minute
+	maxHold         = 10 * time.Minute
 	seedNamespace   = "kube-system"
 	seedConfigMap   = "sidecar-result"
 	defaultAudience = "hotpatch-sidecar"
-	maxSignalWait   = time.Minute
 )
 
 // Config is the config file: the existing sidecar's, whose keys all stand
@@ -42,8 +36,12 @@ type Config struct {
 	Plugins []Plugin `json:"plugins"`
 	// Auth says who may post; nil: everyone, as with the existing sidecar.
 	Auth *Auth `json:"auth"`
+	// TLS has the port speak HTTPS; nil: HTTP, as with the existing sidecar.
+	TLS *TLS `json:"tls"`
 	// Download limits what is fetched.
 	Download Download `json:"download"`
+	// Restore is of the start.
+	Restore Restore `json:"restore"`
 
 	// The existing sidecar reads these and makes nothing of them.
 	RestartPolicy     any `json:"restartpolicy"`
@@ -60,10 +58,13 @@ type Plugin struct {
 
 // HotUpdate is the config of the hot_update plugin.
 type HotUpdate struct {
-	// LoadPatchType is how the process learns of a new file: "signal", or
-	// "none" if it watches the file by itself.
+	// LoadPatchType is how the process learns of a new file: "signal",
+	// "request", or "none" if it watches the file by itself.
 	LoadPatchType string  `json:"loadPatchType"`
 	Signal        Signal  `json:"signal"`
+	Request       Request `json:"request"`
+	// Check looks whether the process has taken the file; nil: it is believed.
+	Check         *Check  `json:"check"`
 	StorageConfig Storage `json:"storageConfig"`
 	// FileDir is the directory of the files; default /app/downloads.
 	FileDir string `json:"fileDir"`
@@ -74,6 +75,32 @@ type Signal struct {
 	ProcessName string `json:"processName"`
 	SignalName  string `json:"signalName"`
 	// Wait is how long a process may take to appear, as in "5s".
+	Wait string `json:"wait"`
+}
+
+// Request says what is asked of the process: an HTTP request with the form
+// fields version, path and sha256, or, with Send, a text over TCP.
+type Request struct {
+	Address string `json:"address"` // default 127.0.0.1
+	Port    any    `json:"port"`    // a number, or one in quotes
+	Path    string `json:"path"`    // of the URL; default /
+	Method  string `json:"method"`  // default POST
+	// Send is said over TCP, and Expect a regular expression of the answer.
+	Send   string `json:"send"`
+	Expect string `json:"expect"`
+	// Wait is how long the process may take to listen and to answer.
+	Wait string `json:"wait"`
+}
+
+// Check is where to look after the process was told: a URL of the pod, or a
+// file, where {pid} is the process's.
+type Check struct {
+	URL  string `json:"url"`
+	File string `json:"file"`
+	// Matches is a regular expression of what is found there; {version}, {path}
+	// and {sha256} in it are the update's.
+	Matches string `json:"matches"`
+	// Wait is how long that may take, as in "10s".
 	Wait string `json:"wait"`
 }
 
@@ -89,12 +116,31 @@ type InKube struct {
 	// ConfigMap is "namespace/name", or "name" in the pod's own namespace;
 	// default kube-system/sidecar-result.
 	ConfigMap string `json:"configMap"`
+	// Layout is "Versions", the existing sidecar's, or "Workloads": files by
+	// digest, by which new pods of the workload begin.
+	Layout string `json:"layout"`
 }
 
 // Auth is one of its fields.
 type Auth struct {
 	TokenReview     *TokenReview `json:"tokenReview"`
 	BearerTokenFile string       `json:"bearerTokenFile"`
+	// ClientCertificate lets in who shows a certificate signed by
+	// tls.clientCAFile.
+	ClientCertificate *ClientCertificate `json:"clientCertificate"`
+}
+
+// ClientCertificate names those who may post: DNS names and URIs of their
+// certificates, or common names of those that have neither.
+type ClientCertificate struct {
+	AllowedNames []string `json:"allowedNames"`
+}
+
+// TLS are PEM files, read again when they change.
+type TLS struct {
+	CertFile     string `json:"certFile"`
+	KeyFile      string `json:"keyFile"`
+	ClientCAFile string `json:"clientCAFile"`
 }
 
 // TokenReview lets ServiceAccounts in, by their tokens.
@@ -108,9 +154,22 @@ type TokenReview struct {
 type Download struct {
 	MaxBytes int64  `json:"maxBytes"`
 	Timeout  string `json:"timeout"`
+	// ByDigest is where content can be had by its digest, DIGEST/NAME below this
+	// URL, if it cannot be had where it was first.
+	ByDigest string `json:"byDigest"`
+	// AllowURLs are the only URLs that are fetched, with all below them; empty:
+	// any.
+	AllowURLs []string `json:"allowURLs"`
 	// AllowAddresses are prefixes such as 127.0.0.0/8 that would otherwise be
 	// refused.
 	AllowAddresses []string `json:"allowAddresses"`
+}
+
+// Restore says how files come back at the start.
+type Restore struct {
+	// Hold is how long GET /readyz may say no while they are not in place, as in
+	// "1m", which is the default; "0s" is not at all.
+	Hold string `json:"hold"`
 }
 
 // ReadConfig reads the first of files that exists. Keys it does not know are
@@ -152,96 +211,4 @@ func ParseConfig(doc []byte) (c Config, warnings []string, err error) {
 		}
 	}
 	return c, warnings, nil
-}
-
-// hotUpdate is the plugin's config.
-func (c Config) hotUpdate() (HotUpdate, error) {
-	for _, p := range c.Plugins {
-		if p.Name == pluginName {
-			return p.Config, nil
-		}
-	}
-	return HotUpdate{}, fmt.Errorf("plugins: none is named %s", pluginName)
-}
-
-// dir is the directory of the files.
-func (h HotUpdate) dir(otherwise string) string {
-	if h.FileDir != "" {
-		return h.FileDir
-	}
-	return otherwise
-}
-
-// signaller is who is told, nil if nobody is.
-func (h HotUpdate) signaller() (*signaller, error) {
-	switch h.LoadPatchType {
-	case "none":
-		return nil, nil
-	case "signal":
-	default:
-		return nil, fmt.Errorf("loadPatchType %q is not offered: use signal, or none", h.LoadPatchType)
-	}
-	if h.Signal.ProcessName == "" {
-		return nil, errors.New("signal.processName is missing: name the process, as in 'nginx: master process nginx'")
-	}
-	number, err := process.Signal(h.Signal.SignalName)
-	if err != nil {
-		return nil, fmt.Errorf("signal.signalName: %w", err)
-	}
-	wait, err := duration(h.Signal.Wait, defaultWait)
-	if err != nil || wait > maxSignalWait {
-		return nil, fmt.Errorf("signal.wait: want up to %s, got %q", maxSignalWait, h.Signal.Wait)
-	}
-	return &signaller{name: h.Signal.ProcessName, signal: number, wait: wait}, nil
-}
-
-// configMap is where results go for pods of a namespace.
-func (k InKube) configMap(namespace string) kube.ConfigMap {
-	if k.ConfigMap == "" {
-		return kube.ConfigMap{Namespace: seedNamespace, Name: seedConfigMap}
-	}
-	if ns, name, ok := strings.Cut(k.ConfigMap, "/"); ok {
-		return kube.ConfigMap{Namespace: ns, Name: name}
-	}
-	return kube.ConfigMap{Namespace: namespace, Name: k.ConfigMap}
-}
-
-// limits of one download.
-func (d Download) limits() (download.Limits, error) {
-	limits := download.Limits{Bytes: d.MaxBytes}
-	switch {
-	case limits.Bytes < 0:
-		return limits, fmt.Errorf("download.maxBytes: want a number of bytes, got %d", d.MaxBytes)
-	case limits.Bytes == 0:
-		limits.Bytes = defaultMaxBytes
-	}
-	var err error
-	if limits.Timeout, err = duration(d.Timeout, defaultTimeout); err != nil {
-		return limits, fmt.Errorf("download.timeout: want a time such as 2m, got %q", d.Timeout)
-	}
-	limits.Allow, err = d.prefixes()
-	return limits, err
-}
-
-func (d Download) prefixes() ([]netip.Prefix, error) {
-	var out []netip.Prefix
-	for _, text := range d.AllowAddresses {
-		p, err := guard.ParsePrefix(text)
-		if err != nil {
-			return nil, fmt.Errorf("download.allowAddresses: %w", err)
-		}
-		out = append(out, p)
-	}
-	return out, nil
-}
-
-func duration(text string, otherwise time.Duration) (time.Duration, error) {
-	if text == "" {
-		return otherwise, nil
-	}
-	d, err := time.ParseDuration(text)
-	if err == nil && d <= 0 {
-		err = fmt.Errorf("want more than nothing, got %s", text)
-	}
-	return d, err
 }

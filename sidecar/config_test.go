@@ -19,7 +19,7 @@ func TestSeedConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := h.signaller()
+	s, err := newSignaller(h.Signal)
 	if err != nil || s.name != "nginx: master process nginx" || s.signal != unix.SIGHUP || s.wait != 5*time.Second {
 		t.Errorf("signal %+v, %v", s, err)
 	}
@@ -61,14 +61,27 @@ func TestConfigErrors(t *testing.T) {
 	seed := seedConfig(t)
 	for _, c := range []struct{ old, new, want string }{
 		{"name: hot_update", "name: http_probe", "plugins: none is named hot_update"},
-		{"loadPatchType: signal", "loadPatchType: request", `loadPatchType "request" is not offered`},
+		{"loadPatchType: signal", "loadPatchType: exec", `loadPatchType "exec" is not offered`},
+		{"loadPatchType: signal", "loadPatchType: request", "request.port: want the port"},
+		{"loadPatchType: signal", "loadPatchType: request\n        request: {port: 1, send: PING}", "send and expect go together"},
+		{"loadPatchType: signal", "loadPatchType: request\n        request: {port: 1, path: reload}", "request.path: want a path"},
+		{"loadPatchType: signal", "loadPatchType: signal\n        check: {}", "check: give either url or file"},
+		{"loadPatchType: signal", "loadPatchType: signal\n        check: {file: /x}", "check.matches: say what"},
+		{"loadPatchType: signal", "loadPatchType: signal\n        check: {file: /x, matches: (}", "check.matches: "},
 		{"'nginx: master process nginx'", "''", "signal.processName is missing"},
 		{"signalName: SIGHUP", "signalName: SIGHANGUP", "signal.signalName: no signal is named"},
 		{"signalName: SIGHUP", "signalName: SIGHUP\n            wait: 2h", "signal.wait: want up to 1m0s"},
 		{"restartpolicy: Always", "download: {maxBytes: -1}", "download.maxBytes: want a number of bytes"},
 		{"restartpolicy: Always", "download: {timeout: soon}", "download.timeout: want a time"},
 		{"restartpolicy: Always", "download: {allowAddresses: [localhost]}", "download.allowAddresses: want an address"},
-		{"restartpolicy: Always", "auth: {}", "auth: give either tokenReview or bearerTokenFile"},
+		{"restartpolicy: Always", "restore: {hold: 2h}", "restore.hold: want 0s to 10m0s"},
+		{"restartpolicy: Always", "download: {byDigest: 'ftp://x'}", "download.byDigest: "},
+		{"annotationKey:", "layout: Pods\n                annotationKey:", "inKube.layout: want Versions or Workloads"},
+		{"restartpolicy: Always", "auth: {}", "auth: give one of tokenReview, bearerTokenFile and clientCertificate"},
+		{"restartpolicy: Always", "auth: {clientCertificate: {allowedNames: [a]}}", "auth.clientCertificate: needs tls.clientCAFile"},
+		{"restartpolicy: Always", "tls: {certFile: /nowhere}", "tls: give certFile and keyFile"},
+		{"restartpolicy: Always", "tls: {certFile: /nowhere, keyFile: /nowhere}", "tls: open /nowhere"},
+		{"restartpolicy: Always", "download: {allowURLs: [files.example]}", "download.allowURLs: want a URL"},
 		{"restartpolicy: Always", "auth: {tokenReview: {}}", "allowedServiceAccounts is empty"},
 		{"restartpolicy: Always", "auth: {tokenReview: {allowedServiceAccounts: [x]}}", "want namespace:name"},
 	} {
@@ -80,7 +93,7 @@ func TestConfigErrors(t *testing.T) {
 		config, _, err := ParseConfig([]byte(doc))
 		if err == nil {
 			o := Options{Dir: t.TempDir(), Pod: kube.Pod{Namespace: "n", Name: "p"}, ServiceAccountDir: api.account}
-			_, _, err = assemble(t.Context(), o, config)
+			_, err = assemble(t.Context(), o, config)
 		}
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s → %s: got %v; want …%s", c.old, c.new, err, c.want)

@@ -20,7 +20,9 @@ const (
 
 var (
 	errMethod = errors.New("only POST requests are allowed")
-	errBusy   = fmt.Errorf("too busy: %d updates are under way", maxAtOnce)
+	// errOtherPod: the pod that was meant is gone, and its address is ours now.
+	errOtherPod = errors.New("this is not the pod of that uid")
+	errBusy     = fmt.Errorf("too busy: %d updates are under way", maxAtOnce)
 )
 
 // handler answers POST /hot-update.
@@ -30,13 +32,17 @@ type handler struct {
 	life    context.Context
 	auth    authorizer
 	updates *updater
+	tally   *tally
+	uid     string        // of this pod, "" if not known
 	busy    chan struct{} // has a place for each update under way
 }
 
-func newHandler(life context.Context, auth authorizer, updates *updater) http.Handler {
+func (s *service) handler(life context.Context) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/hot-update", &handler{life: life, auth: auth, updates: updates, busy: make(chan struct{}, maxAtOnce)})
+	mux.Handle("/hot-update", &handler{life: life, auth: s.auth, updates: s.updates, tally: s.tally, uid: s.uid, busy: make(chan struct{}, maxAtOnce)})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.Handle("GET /readyz", s.updates.gate)
+	mux.Handle("GET /metrics", s.tally)
 	return mux
 }
 
@@ -46,6 +52,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil && file.State == "" {
 		file = observed(ask{path: r.FormValue("path"), version: r.FormValue("version")}, err)
 	}
+	h.tally.count(code(err))
 	answer(w, r, file, err)
 }
 
@@ -59,9 +66,12 @@ func (h *handler) serve(r *http.Request) (api.ObservedFile, error) {
 	default:
 		return api.ObservedFile{}, errBusy
 	}
-	caller, err := h.auth.authorize(r.Context(), bearerToken(r))
+	caller, err := h.auth.authorize(r)
 	if err != nil {
 		return api.ObservedFile{}, authError{err}
+	}
+	if uid := r.FormValue("uid"); uid != "" && h.uid != "" && uid != h.uid {
+		return api.ObservedFile{}, errOtherPod
 	}
 	a, err := parseAsk(r)
 	if err != nil {
@@ -86,10 +96,12 @@ func code(err error) int {
 		return http.StatusMethodNotAllowed
 	case errors.As(err, &bad):
 		return http.StatusBadRequest
-	case errors.Is(err, errUnauthorized):
+	case errors.Is(err, errUnauthorized), errors.Is(err, errCertificate):
 		return http.StatusUnauthorized
 	case errors.Is(err, errForbidden):
 		return http.StatusForbidden
+	case errors.Is(err, errOtherPod):
+		return http.StatusConflict
 	case errors.As(err, new(authError)), errors.Is(err, errBusy):
 		return http.StatusServiceUnavailable
 	}

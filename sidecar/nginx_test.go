@@ -105,8 +105,7 @@ func processName(config, name string) string {
 // workers are the PIDs of the master's children.
 func workers(t *testing.T, title string) []string {
 	t.Helper()
-	s := &signaller{name: title}
-	master, err := s.find()
+	master, err := find(title)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -159,6 +159,32 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
+// An upstream that hangs does not keep out a newer update of the same file, and
+// the older one is told so.
+func TestNewestGoesFirstWhenOneHangs(t *testing.T) {
+	w := newWorld(t, replaced("timeout: 2s", "timeout: 2m"))
+	begun := make(chan struct{})
+	w.serves(func(_ http.ResponseWriter, r *http.Request) { close(begun); <-r.Context().Done() })
+	older := make(chan string, 1)
+	go func() {
+		_, body := w.post("v1", "/index.html")
+		older <- body
+	}()
+	<-begun
+	w.serves(content)
+	start := time.Now()
+	w.mustPost("v2", "/v2/index.html")
+	if took := time.Since(start); took > 2*patience {
+		t.Errorf("the newer one waited for %s", took)
+	}
+	if body := <-older; body != "failed to download file: "+errGaveWay.Error() {
+		t.Errorf("the older one: %q", body)
+	}
+	if f := w.files()["index.html"]; f.Version != "v2" || w.onDisk("index.html") != "content of /v2/index.html" {
+		t.Errorf("files %+v", f)
+	}
+}
+
 // A caller that hangs up leaves nothing half done, and neither does a sidecar
 // that is asked to stop.
 func TestUpdatesOutliveCallersAndStops(t *testing.T) {

@@ -31,11 +31,17 @@ func openShare(ctx context.Context, dir string) (*share, error) {
 	if err := atomicfile.Sweep(root); err != nil {
 		logging.From(ctx).WithError(err).Warning("unfinished files of an earlier life stay in the directory")
 	}
-	return &share{root}, nil
+	s := &share{root}
+	s.sweepTrees()
+	return s, nil
 }
 
-// digest is the SHA-256 of a file as it is on disk, "" if there is no file.
+// digest is the SHA-256 of a file as it is on disk, "" if there is no file. Of
+// what was made from an archive it is the archive's.
 func (s *share) digest(name string) (string, error) {
+	if tree := s.tree(name); tree != "" {
+		return treeDigest(tree), nil
+	}
 	info, err := s.root.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
 		return "", nil
@@ -53,6 +59,16 @@ func (s *share) digest(name string) (string, error) {
 		return "", fmt.Errorf("read %s: %w", name, err)
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// has tells whether the very content asked for is in place, by digest read off
+// the disk.
+func (s *share) has(a ask) bool {
+	if a.sha256 == "" {
+		return false
+	}
+	have, err := s.digest(a.path)
+	return err == nil && have == a.sha256 && a.extract == (s.tree(a.path) != "")
 }
 
 // fetch is how content comes: it writes it and returns its digest.
@@ -83,5 +99,4 @@ func (s *share) replace(ctx context.Context, name string, get fetch, ready func(
 // The steps that can fail, named as in the existing sidecar's one message.
 func downloadFailed(err error) error { return fmt.Errorf("failed to download file: %w", err) }
 func replaceFailed(err error) error  { return fmt.Errorf("failed to replace file: %w", err) }
-func signalFailed(err error) error   { return fmt.Errorf("failed to signal process: %w", err) }
 func storeFailed(err error) error    { return fmt.Errorf("failed to store result: %w", err) }

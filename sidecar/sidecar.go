@@ -12,10 +12,14 @@ package sidecar
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
+	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,8 +34,11 @@ const (
 	idleTimeout   = time.Minute
 	maxHeader     = 16 << 10
 	closeTimeout  = 10 * time.Second
+	// gcPercent: beside every game server memory is dearer than a little
+	// processor time.
+	gcPercent = 50
 	// overhead is how much longer than its download an update may take.
-	overhead = time.Minute + maxSignalWait
+	overhead = time.Minute + 4*maxWait
 )
 
 // Options are what the command line and the environment say.
@@ -50,6 +57,7 @@ type Options struct {
 
 // Run serves until ctx ends, and then finishes the updates under way.
 func Run(ctx context.Context, o Options) error {
+	debug.SetGCPercent(gcPercent)
 	config, warnings, err := ReadConfig(o.Configs...)
 	if err != nil {
 		return err
@@ -57,41 +65,42 @@ func Run(ctx context.Context, o Options) error {
 	for _, w := range warnings {
 		logging.From(ctx).Warning("config: " + w)
 	}
-	updates, auth, err := assemble(ctx, o, config)
+	service, err := assemble(ctx, o, config)
 	if err != nil {
 		return err
 	}
-	defer updates.share.root.Close()
+	defer service.updates.share.root.Close()
 	listener, err := net.Listen("tcp", o.Listen)
 	if err != nil {
 		return err
 	}
 	logging.From(ctx).WithField("address", listener.Addr()).Info("serving POST /hot-update")
-	return run(ctx, updates, auth, listener)
+	return service.run(ctx, listener)
 }
 
 // run lets the server, the restore and the store's retries work until ctx ends.
-func run(ctx context.Context, updates *updater, auth authorizer, listener net.Listener) error {
+func (s *service) run(ctx context.Context, listener net.Listener) error {
 	ctx, stop := context.WithCancel(ctx)
 	var background sync.WaitGroup
-	background.Go(func() { updates.restore(ctx) })
-	background.Go(func() { updates.store.retry(ctx) })
-	err := serve(ctx, listener, auth, updates)
+	background.Go(func() { s.updates.restore(ctx) })
+	background.Go(func() { s.updates.store.retry(ctx) })
+	err := s.serve(ctx, listener)
 	stop()
 	background.Wait()
 	return err
 }
 
-func serve(ctx context.Context, listener net.Listener, auth authorizer, updates *updater) error {
+func (s *service) serve(ctx context.Context, listener net.Listener) error {
 	working, abort := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer abort(nil)
 	server := &http.Server{
-		Handler:           newHandler(working, auth, updates),
+		Handler:           s.handler(working),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
-		WriteTimeout:      updates.limit + readTimeout,
+		WriteTimeout:      s.updates.limit + readTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          log.New(connections{ctx}, "", 0),
 	}
 	closed := make(chan struct{})
 	defer context.AfterFunc(ctx, func() {
@@ -103,9 +112,21 @@ func serve(ctx context.Context, listener net.Listener, auth authorizer, updates 
 			server.Close()
 		}
 	})()
+	if s.keys != nil {
+		listener = tls.NewListener(listener, s.keys.config(ctx))
+	}
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("HTTP server: %w", err)
 	}
 	<-closed
 	return nil
+}
+
+// connections logs what the HTTP server says of single connections: for those
+// who look for it, because anyone can make it say much.
+type connections struct{ ctx context.Context }
+
+func (c connections) Write(line []byte) (int, error) {
+	logging.From(c.ctx).Debug(strings.TrimSpace(string(line)))
+	return len(line), nil
 }

@@ -20,46 +20,63 @@ const (
 	maxStorePause   = time.Minute
 )
 
-// cluster is what the store needs of the Kubernetes API.
+// cluster is what the store and its ledger need of the Kubernetes API.
 type cluster interface {
 	Annotate(ctx context.Context, pod kube.Pod, annotations map[string]string) error
-	Key(ctx context.Context, m kube.ConfigMap, key string) (string, error)
-	SetKey(ctx context.Context, m kube.ConfigMap, key, value string) error
+	Keys(ctx context.Context, m kube.ConfigMap) (map[string]string, error)
+	SetKeys(ctx context.Context, m kube.ConfigMap, keys map[string]*string) error
+	Owner(ctx context.Context, pod kube.Pod) (kube.Owner, error)
 }
 
-// store tells the cluster what the book says: the pod's annotations and its
-// key of the ConfigMap.
+// ledger is how the ConfigMap tells of this pod's updates.
+type ledger interface {
+	// first is what this pod should begin with: what an earlier pod had.
+	first(ctx context.Context) ([]ask, error)
+	// write makes the ConfigMap tell what the page says.
+	write(ctx context.Context, p page) error
+}
+
+// store tells the cluster what the book says: by the pod's annotations and by
+// the ledger.
 type store struct {
 	api        cluster // nil: nothing is told
 	pod        kube.Pod
 	annotation string
-	configMap  kube.ConfigMap
+	ledger     ledger
 	book       *book
 	again      chan struct{} // one slot: there is something to tell
-
-	mu      sync.Mutex
-	history history // nil: not read yet
+	mu         sync.Mutex    // is held while telling: what is told last is the newest
 }
 
 // newStore is where the config wants results. Where that is nowhere, or the API
 // is out of reach, results are in answers and in the book alone.
 func newStore(ctx context.Context, c Storage, pod kube.Pod, api cluster, book *book) (*store, error) {
-	s := &store{pod: pod, annotation: c.InKube.AnnotationKey, configMap: c.InKube.configMap(pod.Namespace), book: book, again: make(chan struct{}, 1)}
+	s := &store{pod: pod, annotation: c.InKube.AnnotationKey, book: book, again: make(chan struct{}, 1)}
 	switch {
 	case c.Type != "InKube":
 		logging.From(ctx).Warningf("results are not stored: storageConfig.type is %q, not InKube", c.Type)
+		return s, nil
 	case api == nil:
 		return nil, errors.New("storageConfig.type InKube needs the Kubernetes API, but this is not a pod with a ServiceAccount token")
 	case pod.Name == "" || pod.Namespace == "":
 		return nil, errors.New("storageConfig.type InKube: set POD_NAME and POD_NAMESPACE from the pod's metadata")
-	default:
-		s.api = api
 	}
-	return s, nil
+	s.api = api
+	var err error
+	s.ledger, err = c.InKube.ledger(pod, api)
+	return s, err
 }
 
-// key is the pod's in the ConfigMap, as the existing sidecar names it.
-func (s *store) key() string { return s.pod.Namespace + "-" + s.pod.Name }
+// ledger is of the layout that the config names.
+func (k InKube) ledger(pod kube.Pod, api cluster) (ledger, error) {
+	switch k.Layout {
+	case "", "Versions":
+		return &versions{api: api, configMap: k.configMap(pod.Namespace), key: pod.Namespace + "-" + pod.Name}, nil
+	case "Workloads":
+		return &workloads{api: api, base: k.configMap(pod.Namespace), pod: pod}, nil
+	}
+	return nil, fmt.Errorf("inKube.layout: want Versions or Workloads, got %q", k.Layout)
+}
 
 // save tells the cluster the book's present page. What could not be told is
 // told later by retry.
@@ -74,7 +91,7 @@ func (s *store) save(ctx context.Context) error {
 	p := s.book.snapshot()
 	err := s.annotate(ctx, p)
 	if err == nil {
-		err = s.record(ctx, p)
+		err = s.ledger.write(ctx, p)
 	}
 	if err != nil {
 		s.later()
@@ -95,42 +112,6 @@ func (s *store) annotate(ctx context.Context, p page) error {
 	return s.api.Annotate(ctx, s.pod, annotations)
 }
 
-// record writes the pod's key of the ConfigMap, if there is anything new.
-func (s *store) record(ctx context.Context, p page) error {
-	if len(p.Applied) == 0 {
-		return nil
-	}
-	if err := s.read(ctx); err != nil {
-		return err
-	}
-	h := s.history
-	for _, a := range p.Applied {
-		h = h.with(a)
-	}
-	if err := s.api.SetKey(ctx, s.configMap, s.key(), h.String()); err != nil {
-		return err
-	}
-	s.history = h
-	return nil
-}
-
-// read gets the history once; this pod alone writes it.
-func (s *store) read(ctx context.Context) error {
-	if s.history != nil {
-		return nil
-	}
-	value, err := s.api.Key(ctx, s.configMap, s.key())
-	if err != nil {
-		return err
-	}
-	h, err := parseHistory(value)
-	if err != nil { // somebody else's text: begin anew rather than never tell
-		logging.From(ctx).WithError(err).Warningf("key %s of ConfigMap %s is not a record; it is begun anew", s.key(), s.configMap)
-	}
-	s.history = h
-	return nil
-}
-
 // told notes in the book what the cluster now knows.
 func (s *store) told(p page) error {
 	return s.book.change(func(now *page) error {
@@ -140,9 +121,8 @@ func (s *store) told(p page) error {
 	})
 }
 
-// first is what the history says at the start of a pod, and makes sure that the
-// pod has a key, as the existing sidecar does.
-func (s *store) first(ctx context.Context) (history, error) {
+// first is what this pod should begin with by the ledger.
+func (s *store) first(ctx context.Context) ([]ask, error) {
 	if s.api == nil {
 		return nil, nil
 	}
@@ -150,13 +130,7 @@ func (s *store) first(ctx context.Context) (history, error) {
 	defer cancel()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.read(ctx); err != nil {
-		return nil, err
-	}
-	if len(s.history) > 1 {
-		return s.history, nil
-	}
-	return s.history, s.api.SetKey(ctx, s.configMap, s.key(), s.history.String())
+	return s.ledger.first(ctx)
 }
 
 // later asks retry to save.

@@ -21,13 +21,16 @@ const maxMessage = 512
 // Until the content is complete and verified nothing changes; from then on an
 // update that is cut off is finished by the next life.
 type updater struct {
-	share  *share
-	client *download.Client
-	signal *signaller // nil: nobody is told
-	book   *book
-	store  *store
-	locks  locks
-	limit  time.Duration // of one update, its turn in the queue included
+	share    *share
+	client   *download.Client
+	maxBytes int64    // of an archive's content
+	byDigest *url.URL // where content can be had as well, nil if nowhere
+	process  teller
+	book     *book
+	store    *store
+	locks    locks
+	gate     *gate
+	limit    time.Duration // of one update, its turn in the queue included
 }
 
 // update does what a caller asks, and answers with what is true afterwards. The
@@ -54,8 +57,7 @@ func (u *updater) nothingToDo(a ask) bool {
 	if a.sha256 == "" || a.force || e.Next != nil || e.State != api.FileUpdated || e.Version != a.version || e.SHA256 != a.sha256 {
 		return false
 	}
-	have, err := u.share.digest(a.path)
-	return err == nil && have == a.sha256
+	return u.share.has(a)
 }
 
 // confirm answers with what is there, and makes sure that the cluster knows it.
@@ -83,19 +85,41 @@ func (u *updater) apply(ctx context.Context, a ask) (api.ObservedFile, error) {
 
 // place brings the content to its place, unless it is there already.
 func (u *updater) place(ctx context.Context, a ask) (digest string, err error) {
-	if have, err := u.share.digest(a.path); err == nil && have != "" && have == a.sha256 {
-		return have, nil
+	if u.share.has(a) {
+		return a.sha256, nil
 	}
 	from, err := parseURL(a.url)
 	if err != nil {
 		return "", downloadFailed(err)
 	}
-	get := func(ctx context.Context, into io.Writer) (string, error) {
-		digest, err = u.client.Get(ctx, from, a.sha256, into)
-		return digest, err
+	digest, err = u.download(ctx, a, from)
+	if err != nil && u.byDigest != nil && a.sha256 != "" {
+		again, second := u.download(ctx, a, u.byDigest.JoinPath(a.sha256, path.Base(a.path)))
+		if second == nil {
+			logging.From(ctx).WithField("file", a.path).WithError(err).Warning("taken by its digest from download.byDigest instead")
+			return again, nil
+		}
 	}
-	begin := func(digest string) error { return u.book.begin(a, digest) }
-	return digest, u.share.replace(ctx, a.path, get, begin)
+	return digest, err
+}
+
+// download puts what a URL answers in the file's place.
+func (u *updater) download(ctx context.Context, a ask, from *url.URL) (digest string, err error) {
+	get := func(ctx context.Context, into io.Writer) (string, error) {
+		ctx, end := u.locks.mayGiveWay(ctx, a.path)
+		defer end()
+		return u.client.Get(ctx, from, a.sha256, into)
+	}
+	begin := func(got string) error {
+		digest = got
+		return u.book.begin(a, got)
+	}
+	if a.extract {
+		err = u.share.replaceTree(ctx, a.path, u.maxBytes, get, begin)
+	} else {
+		err = u.share.replace(ctx, a.path, get, begin)
+	}
+	return digest, err
 }
 
 // kept notes that a version did not get into place; what was there stays.
@@ -111,21 +135,13 @@ func (u *updater) kept(before entry, a ask, cause error) {
 
 // finish tells the process of content that is in place.
 func (u *updater) finish(ctx context.Context, a ask, digest string) error {
-	err := u.tell(ctx)
-	e := entry{ObservedFile: observed(a, err), URL: a.url}
+	told := a
+	told.sha256 = digest
+	err := u.process.tell(ctx, told)
+	e := entry{ObservedFile: observed(a, err), URL: a.url, Extract: a.extract}
 	e.SHA256 = digest
 	u.book.end(e, result(a.version, err), a.record(err))
 	return err
-}
-
-func (u *updater) tell(ctx context.Context) error {
-	if u.signal == nil {
-		return nil
-	}
-	if err := u.signal.tell(ctx); err != nil {
-		return signalFailed(err)
-	}
-	return nil
 }
 
 // report stores how the update ended and answers. A result that could not be
@@ -157,7 +173,7 @@ func observed(a ask, err error) api.ObservedFile {
 // if its name is the URL's.
 func (a ask) record(err error) *applied {
 	u, bad := url.Parse(a.url)
-	if err != nil || bad != nil || path.Base(u.Path) != a.path {
+	if err != nil || bad != nil || a.extract || path.Base(u.Path) != a.path {
 		return nil
 	}
 	return &applied{Version: a.version, URL: a.url}

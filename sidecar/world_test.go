@@ -56,10 +56,17 @@ func added(lines string) change { return func(c string) string { return c + line
 // to signal and the upstream, which is on loopback, allowed.
 func newWorld(t *testing.T, changes ...change) *world {
 	t.Helper()
+	return newWorldWith(t, func(*world) {}, changes...)
+}
+
+// newWorldWith prepares the world before the sidecar starts.
+func newWorldWith(t *testing.T, prepare func(*world), changes ...change) *world {
+	t.Helper()
 	w := &world{t: t, dir: filepath.Join(t.TempDir(), "downloads"), conf: filepath.Join(t.TempDir(), "config.yaml"), api: startAPI(t), game: startGame(t)}
 	w.serves(content)
 	w.up = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { (*w.file.Load())(rw, r) }))
 	t.Cleanup(w.up.Close)
+	prepare(w)
 	config := seedConfig(t)
 	usual := []change{replaced("nginx: master process nginx", w.game.name), added("download: {allowAddresses: [127.0.0.1/32], timeout: 2s}\n")}
 	for _, c := range append(usual, changes...) {
@@ -99,8 +106,8 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	o := Options{Dir: w.dir, Pod: kube.Pod{Namespace: "default", Name: "game-0"}, ServiceAccountDir: w.api.account}
-	updates, auth, err := assemble(ctx, o, config)
+	o := Options{Dir: w.dir, Pod: kube.Pod{Namespace: "default", Name: "game-0", UID: "uid-0"}, ServiceAccountDir: w.api.account}
+	service, err := assemble(ctx, o, config)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -110,13 +117,13 @@ func (w *world) start() {
 	}
 	w.url = "http://" + listener.Addr().String() + "/hot-update"
 	done := make(chan error, 1)
-	go func() { done <- run(ctx, updates, auth, listener) }()
+	go func() { done <- service.run(ctx, listener) }()
 	w.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			w.t.Errorf("the sidecar ended with %v", err)
 		}
-		updates.share.root.Close()
+		service.updates.share.root.Close()
 	})
 	w.t.Cleanup(w.stop)
 }

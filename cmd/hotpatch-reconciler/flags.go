@@ -70,6 +70,7 @@ func (s *settings) define(f *pflag.FlagSet) {
 	f.StringVar(&o.SidecarTokenFile, "sidecar-token-file", "", "file with the token shown to sidecars")
 	f.StringSliceVar(&o.InsecureRegistries, "insecure-registries", nil, "registries (host:port) that speak plain HTTP")
 	f.Var(prefixes{&o.AnalysisAllowAddresses}, "analysis-allow-addresses", "addresses (10.0.0.1, 127.0.0.0/8) that analyses may connect to though they are the machine's own or a cloud's metadata service")
+	f.StringVar(&o.AnalysisCredentials, "analysis-credentials", "/etc/hotpatch/analysis", "directory with a directory of files for each credentials that analyses name")
 	f.StringVar(&s.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warning or error")
 }

@@ -82,7 +82,9 @@ type edited struct {
 
 // Read returns a file by its path in the repository.
 func (e edited) Read(name string) ([]byte, error) {
-	if content, ok := e.files[name]; ok {
+	if content, ok := e.files[name]; ok && content == nil {
+		return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	} else if ok {
 		return content, nil
 	}
 	return e.folder.Read(name)
@@ -91,16 +93,17 @@ func (e edited) Read(name string) ([]byte, error) {
 // Files lists what is below a directory.
 func (e edited) Files(dir string) ([]render.File, error) {
 	files, err := e.folder.Files(dir)
-	files = slices.DeleteFunc(files, func(f render.File) bool { return e.files[f.Path] != nil })
+	files = slices.DeleteFunc(files, func(f render.File) bool { _, ok := e.files[f.Path]; return ok })
 	for name, content := range e.files {
-		if below(dir, name) {
+		if content != nil && below(dir, name) {
 			files = append(files, render.File{Path: name, Size: int64(len(content))})
 		}
 	}
 	return files, err
 }
 
-// change is a commit to make: files by path in the repository, and why.
+// change is a commit to make: files by path in the repository, nil for one that is
+// to go, and why.
 type change struct {
 	files         map[string][]byte
 	subject, body string
@@ -129,6 +132,12 @@ func (c *clone) diff(ctx context.Context, ch change) (string, error) {
 		return "", err
 	}
 	for _, name := range ch.names() {
+		if ch.files[name] == nil {
+			if _, err := c.git(ctx, env, "update-index", "--force-remove", "--", name); err != nil {
+				return "", err
+			}
+			continue
+		}
 		hash, err := c.gitWith(ctx, string(ch.files[name]), env, "hash-object", "-w", "--stdin", "--path", name)
 		if err != nil {
 			return "", err
@@ -190,7 +199,11 @@ func (c *clone) uncommitted(dirty string) error {
 	return fmt.Errorf("these have changes that are not committed; commit or stash them first:\n%s", strings.TrimRight(dirty, "\n"))
 }
 
+// write puts a file in place, or takes it away.
 func (c *clone) write(name string, content []byte) error {
+	if content == nil {
+		return c.root.Remove(name)
+	}
 	if err := c.root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
@@ -201,11 +214,7 @@ func (c *clone) write(name string, content []byte) error {
 func (c *clone) putBack(ctx context.Context, before map[string][]byte) error {
 	var errs []error
 	for name, content := range before {
-		if content == nil {
-			errs = append(errs, c.root.Remove(name))
-		} else {
-			errs = append(errs, c.write(name, content))
-		}
+		errs = append(errs, c.write(name, content))
 		_, err := c.git(ctx, nil, "reset", "-q", "--", name)
 		errs = append(errs, err)
 	}

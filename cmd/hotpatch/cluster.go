@@ -23,7 +23,7 @@ type cluster struct {
 func look(kubeconfig string) (*cluster, error) {
 	c := &cluster{changed: make(chan struct{}, 1)}
 	var err error
-	c.kube, err = kube.Connect(kubeconfig, c.wake)
+	c.kube, err = kube.Connect(kubeconfig, func(kube.Scope) { c.wake() })
 	return c, err
 }
 

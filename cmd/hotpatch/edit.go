@@ -25,6 +25,18 @@ type editor struct {
 // openEditor reads the flags that all such commands have, and finds the HotPatch
 // in the clone.
 func openEditor(ctx context.Context, s Streams, flags *pflag.FlagSet, args []string) (*editor, error) {
+	e := newEditor(flags)
+	if err := e.parse(s, flags, args); err != nil {
+		return nil, err
+	}
+	if e.name == "" {
+		return nil, misuse{"which HotPatch?", flags.Name()}
+	}
+	return e, e.find(ctx)
+}
+
+// newEditor has flags set what an editor does.
+func newEditor(flags *pflag.FlagSet) *editor {
 	e := &editor{known: record{auth: authFlags(flags)}}
 	flags.StringVar(&e.dir, "dir", ".", "")
 	flags.StringVarP(&e.namespace, "namespace", "n", "", "")
@@ -33,18 +45,22 @@ func openEditor(ctx context.Context, s Streams, flags *pflag.FlagSet, args []str
 	flags.StringVar(&e.known.repo, "repo", os.Getenv("HOTPATCH_REPO"), "")
 	flags.StringVar(&e.known.branch, "status-branch", "hotpatch-status", "")
 	flags.StringVar(&e.known.cluster, "cluster", "", "")
-	if err := parse(s, flags, args, 1); err != nil {
-		return nil, err
-	}
-	if e.name = flags.Arg(0); e.name == "" {
-		return nil, misuse{"which HotPatch?", flags.Name()}
-	}
-	var err error
+	return e
+}
+
+func (e *editor) parse(s Streams, flags *pflag.FlagSet, args []string) error {
+	err := parse(s, flags, args, 1)
+	e.name = flags.Arg(0)
+	return err
+}
+
+// find opens the clone, and finds the HotPatch that was named in it.
+func (e *editor) find(ctx context.Context) (err error) {
 	if e.clone, err = openClone(ctx, e.dir); err != nil {
-		return nil, err
+		return err
 	}
 	e.item, err = e.clone.find(e.name, e.namespace)
-	return e, err
+	return err
 }
 
 // status is what was recorded of the HotPatch, one for each cluster.

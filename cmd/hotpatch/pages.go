@@ -34,8 +34,8 @@ Commands:
   watch NAME           follow that until the rollout ends
   history NAME         show what was observed when, and who asked for it
   promote NAME         let a rollout that pauses go on, by a commit
-  suspend NAME         have nothing new start, by a commit
-  resume NAME          let it start again, by a commit
+  suspend NAME         have nothing new start, by a commit (--namespace, --all)
+  resume NAME          let it start again, by a commit (--namespace, --all)
   rollback NAME        ask for the stable revision again, by a commit
   version              print the version
 
@@ -63,7 +63,8 @@ is told at once, each with its file, object and field; then the exit code is 3.
 Flags:
       --branch NAME   branch of URL (default main)
       --path DIR      folder in the repository of URL (default .)
-      --schema        print the JSON schema of a HotPatch, for editors
+      --schema[=KIND] print the JSON schema of a HotPatch, or of a Suspension, for
+                      editors
 
 Example:
   PROGRAM validate ./hotpatch
@@ -129,31 +130,38 @@ Flags:
 Example:
   PROGRAM promote game-server --push
 `,
-	"suspend": `Have nothing new start for a HotPatch.
+	"suspend": `Have nothing new start for a HotPatch, for a namespace or for all.
 
 Usage:
   PROGRAM suspend NAME [flags]
+  PROGRAM suspend --namespace NAME | --all [flags]
 
-It sets spec.suspend. What pods were told before goes on.
+It sets spec.suspend of the one, and for many it adds a Suspension in a file of its
+own, suspend-NAME.yaml. What pods were told before goes on.
 
 ` + madeInClone + `
 Flags:
+      --all            every HotPatch that this repository has for the cluster
+      --reason TEXT    one line for the records, with --namespace or --all
 ` + editFlags + `
 Example:
-  PROGRAM suspend game-server --push
+  PROGRAM suspend --namespace games --reason "championship until Sunday" --push
 `,
-	"resume": `Let a HotPatch go on that was suspended.
+	"resume": `Let a HotPatch, a namespace or all go on that were suspended.
 
 Usage:
   PROGRAM resume NAME [flags]
+  PROGRAM resume --namespace NAME | --all [flags]
 
-It takes spec.suspend back.
+It takes spec.suspend of the one back, and for many the Suspensions out that hold
+them: each of them holds what it says, and spec.suspend too.
 
 ` + madeInClone + `
 Flags:
+      --all            what was suspended by --all
 ` + editFlags + `
 Example:
-  PROGRAM resume game-server --push
+  PROGRAM resume --namespace games --push
 `,
 	"rollback": `Ask again for the last revision that reached every pod.
 

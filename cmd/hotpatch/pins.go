@@ -103,9 +103,9 @@ func (p *pins) compare(ctx context.Context, own string, c api.DesiredContainer) 
 func pinFiles(item render.Item) []api.DesiredFile {
 	var files []api.DesiredFile
 	for _, f := range item.HotPatch.Spec.Files {
-		file := api.DesiredFile{Path: f.Path, Version: f.Version, SHA256: f.SHA256, URL: f.URL}
+		file := api.DesiredFile{Path: f.Path, Version: f.Version, SHA256: f.SHA256, URL: f.URL, Extract: f.Extract}
 		if content, ok := item.Files[f.Path]; ok {
-			file.SHA256 = content.SHA256
+			file.SHA256, file.Extract = content.SHA256, f.Extract || content.Dir
 		}
 		files = append(files, file)
 	}

@@ -67,29 +67,3 @@ func sameProgress(name string, statuses []api.HotPatchStatus) (*api.Progress, er
 	}
 	return at, nil
 }
-
-func suspend(ctx context.Context, s Streams, args []string) error {
-	return setSuspend(ctx, s, args, "suspend", true)
-}
-
-func resume(ctx context.Context, s Streams, args []string) error {
-	return setSuspend(ctx, s, args, "resume", false)
-}
-
-func setSuspend(ctx context.Context, s Streams, args []string, command string, want bool) error {
-	e, err := openEditor(ctx, s, pflag.NewFlagSet(command, pflag.ContinueOnError), args)
-	if err != nil {
-		return err
-	}
-	is := func(h api.HotPatch) bool { return h.Spec.Suspend == want }
-	if is(e.item.HotPatch) {
-		printAsItIs(s, e.name, map[bool]string{true: "suspended", false: "not suspended"}[want])
-		return nil
-	}
-	files, err := e.set(strconv.FormatBool(want), is, "spec", "suspend")
-	if err != nil {
-		return err
-	}
-	subject, body := suspendWords(e.name, want)
-	return e.finish(ctx, s, change{files, subject, body})
-}

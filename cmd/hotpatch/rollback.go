@@ -83,7 +83,7 @@ func (e *editor) restore(then past, good render.Item) (map[string][]byte, error)
 		return nil, err
 	}
 	for _, f := range good.HotPatch.Spec.Files {
-		if f.From == "" {
+		if f.From == "" || good.Files[f.Path].Dir { // a directory is compared as a whole, below
 			continue
 		}
 		content, err := then.Read(good.Files[f.Path].RepoPath)

@@ -51,6 +51,15 @@ func printSuspends(s Streams, file string, x api.Suspension) {
 	fmt.Fprintf(s.Out, "%s: Suspension %s is valid: it suspends %s\n", file, x.Metadata.Name, what)
 }
 
+func printSchema(s Streams, kind string) error {
+	schema := api.Schema(kind)
+	if schema == nil {
+		return misuse{fmt.Sprintf("there is no schema of %q; want HotPatch or Suspension", kind), "validate"}
+	}
+	_, err := s.Out.Write(schema)
+	return err
+}
+
 func printNothingFound(s Streams, where string) {
 	fmt.Fprintf(s.Err, "hotpatch: no HotPatch in %s; its kustomization.yaml must list one under resources\n", where)
 }
@@ -174,6 +183,17 @@ func suspendWords(name string, suspend bool) (subject, body string) {
 		return "Suspend " + name, "Nothing new starts for it until it is resumed."
 	}
 	return "Resume " + name, "It goes on where it was."
+}
+
+func notSuspended(b brake, dir string, want bool) error {
+	if want {
+		return fmt.Errorf("%s would still not be suspended by a file in %s; --dir names the folder that HotPatches are built from", b, dir)
+	}
+	return fmt.Errorf("%s would still be suspended; `hotpatch validate` lists by what", b)
+}
+
+func holdsAll(x render.Suspension, b brake) error {
+	return fmt.Errorf("%s in %s suspends everything, of which %s is a part; `hotpatch resume --all` takes it out", x.Suspension, x.File, b)
 }
 
 func rollbackWords(h api.HotPatch, stable api.StableRevision) (subject, body string) {

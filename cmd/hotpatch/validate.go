@@ -15,13 +15,13 @@ import (
 func validate(ctx context.Context, s Streams, args []string) error {
 	flags := pflag.NewFlagSet("validate", pflag.ContinueOnError)
 	where := wishFlags(flags)
-	schema := flags.Bool("schema", false, "")
+	schema := flags.String("schema", "", "")
+	flags.Lookup("schema").NoOptDefVal = api.KindHotPatch
 	if err := parse(s, flags, args, 1); err != nil {
 		return err
 	}
-	if *schema {
-		_, err := s.Out.Write(api.Schema())
-		return err
+	if *schema != "" {
+		return printSchema(s, *schema)
 	}
 	where.place = flags.Arg(0)
 	found, err := where.read(ctx)

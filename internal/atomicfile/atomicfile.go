@@ -36,7 +36,7 @@ type File struct {
 // Create begins the new content of name, making its parent directories where
 // they are missing. End with Commit or Abort.
 func Create(root *os.Root, name string) (*File, error) {
-	if err := parents(root, name); err != nil {
+	if err := Parents(root, name); err != nil {
 		return nil, err
 	}
 	mode, owner, err := keep(root, name)
@@ -72,7 +72,20 @@ func Write(root *os.Root, name string, content []byte) error {
 // Commit puts the content in place. When it returns nil the new content is
 // there even after a loss of power.
 func (f *File) Commit() error {
-	err := errors.Join(f.Sync(), f.File.Close())
+	if err := f.Sync(); err != nil {
+		f.Abort()
+		return fmt.Errorf("replace %s: %w", f.name, err)
+	}
+	if err := f.CommitSoon(); err != nil {
+		return err
+	}
+	return syncDir(f.root, path.Dir(f.name))
+}
+
+// CommitSoon is Commit for content that a loss of power may take back, or even
+// damage: no disk is waited for.
+func (f *File) CommitSoon() error {
+	err := f.File.Close()
 	if err == nil {
 		err = f.root.Rename(f.temp, f.name)
 	}
@@ -80,7 +93,7 @@ func (f *File) Commit() error {
 		f.root.Remove(f.temp)
 		return fmt.Errorf("replace %s: %w", f.name, err)
 	}
-	return syncDir(f.root, path.Dir(f.name))
+	return nil
 }
 
 // Abort throws the new content away; the old stays. After Commit it does
@@ -113,9 +126,9 @@ func Temporary(name string) bool {
 	return strings.HasPrefix(base, prefix) && strings.HasSuffix(base, ".tmp")
 }
 
-// parents makes the directories above name. A link among them is refused: even
+// Parents makes the directories above name. A link among them is refused: even
 // inside the root it could be turned elsewhere between two updates.
-func parents(root *os.Root, name string) error {
+func Parents(root *os.Root, name string) error {
 	dir := path.Dir(name)
 	if err := root.MkdirAll(dir, dirMode); err != nil {
 		return fmt.Errorf("make the directory of %s: %w", name, err)

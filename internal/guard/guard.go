@@ -35,8 +35,13 @@ var clouds = []netip.Prefix{
 // wrapped are IPv6 ranges whose last four bytes are an IPv4 address.
 var wrapped = []netip.Prefix{
 	netip.MustParsePrefix("::/96"),
-	netip.MustParsePrefix("64:ff9b::/96"),
+	netip.MustParsePrefix("64:ff9b::/96"),    // NAT64
+	netip.MustParsePrefix("64:ff9b:1::/48"),  // NAT64 of one's own
+	netip.MustParsePrefix("::ffff:0:0:0/96"), // SIIT
 }
+
+// sixToFour holds an IPv4 address in its third to sixth byte.
+var sixToFour = netip.MustParsePrefix("2002::/16")
 
 // Guard looks at the address that is dialled, after names were resolved, so that
 // no spelling and no DNS answer gets around it.
@@ -68,6 +73,10 @@ func refused(addr netip.Addr) string {
 	if contains(wrapped, addr) && !addr.IsLoopback() {
 		b := addr.As16()
 		addr = netip.AddrFrom4([4]byte(b[12:]))
+	}
+	if sixToFour.Contains(addr) {
+		b := addr.As16()
+		addr = netip.AddrFrom4([4]byte(b[2:6]))
 	}
 	switch {
 	case addr.IsLoopback():

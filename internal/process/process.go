@@ -58,12 +58,12 @@ func Of(pids []int) []Process {
 
 func read(pid int) (Process, bool) {
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
-	stat, err := os.ReadFile(dir + "/stat")
-	if err != nil {
+	cmdline, err := os.ReadFile(dir + "/cmdline")
+	if err != nil || len(cmdline) == 0 { // most are threads of the kernel
 		return Process{}, false
 	}
-	cmdline, err := os.ReadFile(dir + "/cmdline")
-	if err != nil || len(cmdline) == 0 {
+	stat, err := os.ReadFile(dir + "/stat")
+	if err != nil {
 		return Process{}, false
 	}
 	comm, started, ok := parseStat(stat)

@@ -22,6 +22,7 @@ import (
 	"github.com/containerd/errdefs"
 	"google.golang.org/grpc"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+	"k8s.io/utils/lru"
 )
 
 // namespace is where kubelet's containers live in containerd.
@@ -39,7 +40,13 @@ type Runtime struct {
 	images cri.ImageServiceClient
 	tasks  tasks.TasksClient
 	known  known
+	// roots are how snapshots are mounted, by key: that never changes, and a
+	// key is not used again.
+	roots *lru.Cache
 }
+
+// maxRoots is how many of them are remembered: more than a node has.
+const maxRoots = 4096
 
 // Open connects to containerd's socket. The connection mends itself when
 // containerd restarts.
@@ -52,7 +59,7 @@ func Open(socket string) (*Runtime, error) {
 	if !ok {
 		return nil, errors.New("containerd's client has no gRPC connection")
 	}
-	return &Runtime{client: c, images: cri.NewImageServiceClient(conn), tasks: tasks.NewTasksClient(conn)}, nil
+	return &Runtime{client: c, images: cri.NewImageServiceClient(conn), tasks: tasks.NewTasksClient(conn), roots: lru.New(maxRoots)}, nil
 }
 
 // Close ends the connection.

@@ -76,11 +76,20 @@ func (r *Runtime) RootAt(ctx context.Context, c Container, upper string) (Root, 
 
 // Mounts is how a root's snapshot is mounted.
 func (r *Runtime) Mounts(ctx context.Context, key string) (mount.Filesystem, error) {
+	if known, ok := r.roots.Get(key); ok {
+		if filesystem, ok := known.(mount.Filesystem); ok {
+			return filesystem, nil
+		}
+	}
 	mounts, err := r.client.SnapshotService(overlayfs).Mounts(namespaces.WithNamespace(ctx, namespace), key)
 	if err != nil {
 		return mount.Filesystem{}, fmt.Errorf("look at snapshot %s: %w", key, err)
 	}
-	return single(key, mounts)
+	filesystem, err := single(key, mounts)
+	if err == nil {
+		r.roots.Add(key, filesystem)
+	}
+	return filesystem, err
 }
 
 func single(key string, mounts []containerdmount.Mount) (mount.Filesystem, error) {
@@ -91,11 +100,12 @@ func single(key string, mounts []containerdmount.Mount) (mount.Filesystem, error
 	return mount.Filesystem{Type: m.Type, Source: m.Source, Options: m.Options}, nil
 }
 
-// Unused are the keys of the container's roots that we made and that are not
-// mounted in it: all but those with the given upper directories.
-func (r *Runtime) Unused(ctx context.Context, c Container, uppers []string) ([]string, error) {
+// Unused are the container's roots that we made and that are not mounted in it:
+// all but those with the given upper directories. One whose snapshot is gone has
+// no file system.
+func (r *Runtime) Unused(ctx context.Context, c Container, uppers []string) ([]Root, error) {
 	ctx = namespaces.WithNamespace(ctx, namespace)
-	var unused []string
+	var unused []Root
 	var errs []error
 	for _, key := range pinned(c) {
 		filesystem, err := r.Mounts(ctx, key)
@@ -103,17 +113,22 @@ func (r *Runtime) Unused(ctx context.Context, c Container, uppers []string) ([]s
 		case err != nil && !errdefs.IsNotFound(err):
 			errs = append(errs, err)
 		case err != nil || !slices.Contains(uppers, filesystem.Option(upperDir)):
-			unused = append(unused, key)
+			unused = append(unused, Root{Key: key, Filesystem: filesystem})
 		}
 	}
 	return unused, errors.Join(errs...)
 }
 
+// UpperDir tells which overlay the root is.
+func (r Root) UpperDir() string { return r.Filesystem.Option(upperDir) }
+
 // Remove removes roots that we made for a container, and forgets them.
-func (r *Runtime) Remove(ctx context.Context, c Container, keys []string) error {
+func (r *Runtime) Remove(ctx context.Context, c Container, roots []Root) error {
 	ctx = namespaces.WithNamespace(ctx, namespace)
 	var errs []error
-	for _, key := range keys {
+	for _, root := range roots {
+		key := root.Key
+		r.roots.Remove(key)
 		if err := r.client.SnapshotService(overlayfs).Remove(ctx, key); err != nil && !errdefs.IsNotFound(err) {
 			errs = append(errs, fmt.Errorf("remove old root %s: %w", key, err))
 			continue

@@ -94,8 +94,13 @@ func TestWhatIsMountedIsNotUnused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // a second time changes nothing
-		keys, err := rt.Unused(t.Context(), load(t, c), []string{"/else/fs", kept.Filesystem.Option("upperdir")})
-		if err := errors.Join(err, rt.Remove(t.Context(), load(t, c), keys)); err != nil {
+		roots, err := rt.Unused(t.Context(), load(t, c), []string{"/else/fs", kept.UpperDir()})
+		for _, root := range roots {
+			if (root.UpperDir() == "") != (root.Key == removed.Key) {
+				t.Errorf("%s has its upper directory at %q", root.Key, root.UpperDir())
+			}
+		}
+		if err := errors.Join(err, rt.Remove(t.Context(), load(t, c), roots)); err != nil {
 			t.Fatal(err)
 		}
 		if !exists(t, kept.Key) || !exists(t, own) || exists(t, unused.Key) {

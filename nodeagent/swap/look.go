@@ -14,6 +14,8 @@ import (
 type View struct {
 	// UpperDir of the overlay that is the root; tells which snapshot it is.
 	UpperDir string
+	// Device is the root's number as a file system, as long as it is one.
+	Device uint64
 	// UpperDirs of all overlays that the container has mounted: carried paths
 	// are still parts of the root they were written on.
 	UpperDirs []string
@@ -35,7 +37,7 @@ func Look(cgroupDir string, pid int) (View, error) {
 		return View{}, err
 	}
 	defer h.close()
-	v := View{UpperDir: h.root.SuperOption("upperdir")}
+	v := View{UpperDir: h.root.SuperOption("upperdir"), Device: h.device}
 	for _, e := range h.table {
 		v.Parked = v.Parked || parked(e.Path)
 		if upper := e.SuperOption("upperdir"); upper != "" && !slices.Contains(v.UpperDirs, upper) {
@@ -68,30 +70,35 @@ func (v *View) count(h *host, pid int) {
 	v.StaleDirs = len(v.Stragglers)
 }
 
-// HoldsOld tells whether a process of the container has anything of an earlier
-// root, which must then not be removed: its program, its working directory, or
-// an open directory. Open files live without their root. What it has of own,
-// the container's own root, does not count: that one is never removed, and a
+// Held are the devices of earlier roots that processes of the container still
+// have something of, and that must then not be removed: a program, a working
+// directory, or an open directory. Open files live without their root. Own, the
+// container's own root, is not among them: that one is never removed, and a
 // program that never executes itself anew has it forever.
-func HoldsOld(cgroupDir string, pid int, own Source) (bool, error) {
+func Held(cgroupDir string, pid int, own Source) (devices []uint64, err error) {
 	h, err := newHost(cgroupDir, pid)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer h.close()
-	device, err := mount.Device(int(h.proc.Fd()), fmt.Sprintf("%d/root%s", own.PID, own.Path))
+	never, err := mount.Device(int(h.proc.Fd()), fmt.Sprintf("%d/root%s", own.PID, own.Path))
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	left := maxFiles
-	return slices.ContainsFunc(h.pids, func(p int) bool {
+	for _, p := range h.pids {
 		files := listNumbers(h.proc, fmt.Sprintf("%d/fd", p))
 		if left -= len(files); left < 0 {
-			return true // it may
+			return nil, fmt.Errorf("look at who is on earlier roots: its processes have more than %d open files", maxFiles)
 		}
-		links := append([]string{"exe", "cwd"}, h.directories(p, files)...)
-		return slices.ContainsFunc(links, func(link string) bool { return h.elsewhere(p, link) && !h.isOn(device, p, link) })
-	}), nil
+		for _, link := range append([]string{"exe", "cwd"}, h.directories(p, files)...) {
+			device, err := mount.Device(int(h.proc.Fd()), fmt.Sprintf("%d/%s", p, link))
+			if err == nil && device != never && h.elsewhere(p, link) && !slices.Contains(devices, device) {
+				devices = append(devices, device)
+			}
+		}
+	}
+	return devices, nil
 }
 
 func (h *host) isOn(device uint64, pid int, link string) bool {

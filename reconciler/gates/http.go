@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net"
 	"net/http"
@@ -37,47 +38,59 @@ func (m *Measurer) ask(ctx context.Context, h api.HTTPMeasure, pod Pod) (any, er
 		path := "/" + strings.TrimPrefix(h.Path, "/")
 		address = "http://" + net.JoinHostPort(pod.IP, strconv.Itoa(h.Port)) + path
 	}
-	status, body, err := m.request(ctx, h.Method, address, h.Body)
+	a, err := m.request(ctx, h.Method, address, h.Body, h.Credentials)
 	switch {
 	case err != nil && h.Port != 0:
 		return nil, against{err}
 	case err != nil:
 		return nil, err
-	case status/100 != 2:
-		return nil, against{fmt.Errorf("the server answered %d %s", status, http.StatusText(status))}
+	case a.status/100 != 2:
+		return nil, against{fmt.Errorf("the server answered %d %s", a.status, http.StatusText(a.status))}
 	}
 	var result any
-	if json.Unmarshal(body, &result) != nil {
-		return string(body), nil
+	if json.Unmarshal(a.body, &result) != nil {
+		return string(a.body), nil
 	}
 	return result, nil
 }
 
+// answer of a server, and what it was asked with.
+type answer struct {
+	status int
+	body   []byte
+	with   credential
+}
+
 // request returns an answer whole, or an error without the URL: its query may hold
-// a secret.
-func (m *Measurer) request(ctx context.Context, method, address, body string) (status int, content []byte, err error) {
+// a secret, as may credentials.
+func (m *Measurer) request(ctx context.Context, method, address, body, credentials string) (a answer, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(body))
 	if err != nil {
-		return 0, nil, errors.New("the URL cannot be read")
+		return a, errors.New("the URL cannot be read")
 	}
 	if err := guard.CheckURL(req.URL); err != nil {
-		return 0, nil, err
+		return a, err
 	}
+	if a.with, err = m.credentials.of(credentials, req.URL); err != nil {
+		return a, err
+	}
+	maps.Copy(req.Header, a.with.header)
 	req.Header.Set("User-Agent", "hotpatch-reconciler")
 	req.Header.Set("Accept", "application/json")
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	answer, err := m.http.Do(req)
+	got, err := a.with.client(m.http).Do(req)
 	if err != nil {
-		return 0, nil, guard.WithoutURL(err)
+		return a, guard.WithoutURL(err)
 	}
-	defer answer.Body.Close()
-	content, err = io.ReadAll(io.LimitReader(answer.Body, maxResult+1))
-	if err == nil && len(content) > maxResult {
+	defer got.Body.Close()
+	a.status = got.StatusCode
+	a.body, err = io.ReadAll(io.LimitReader(got.Body, maxResult+1))
+	if err == nil && len(a.body) > maxResult {
 		err = fmt.Errorf("the answer is larger than %d bytes", maxResult)
 	}
-	return answer.StatusCode, content, guard.WithoutURL(err)
+	return a, guard.WithoutURL(err)
 }
 
 // answered is what Prometheus' HTTP API answers.
@@ -105,16 +118,16 @@ func (s sample) number() (float64, error) {
 // query asks Prometheus for an instant vector or a scalar.
 func (m *Measurer) query(ctx context.Context, p api.PrometheusMeasure) (any, error) {
 	address := strings.TrimSuffix(p.Address, "/") + "/api/v1/query?" + url.Values{"query": {p.Query}}.Encode()
-	status, body, err := m.request(ctx, http.MethodGet, address, "")
+	got, err := m.request(ctx, http.MethodGet, address, "", p.Credentials)
 	if err != nil {
 		return nil, fmt.Errorf("ask Prometheus: %w", err)
 	}
 	var a answered
-	if err := json.Unmarshal(body, &a); err != nil {
-		return nil, fmt.Errorf("ask Prometheus: the answer %d is no JSON; is the address that of its API?", status)
+	if err := json.Unmarshal(got.body, &a); err != nil {
+		return nil, fmt.Errorf("ask Prometheus: the answer %d is no JSON; is the address that of its API?", got.status)
 	}
 	if a.Status != "success" {
-		return nil, fmt.Errorf("ask Prometheus: it answers %d: %s", status, plain.Text(a.Error, maxWords))
+		return nil, fmt.Errorf("ask Prometheus: it answers %d: %s", got.status, plain.Text(got.with.hide(a.Error), maxWords))
 	}
 	return a.numbers()
 }

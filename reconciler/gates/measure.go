@@ -27,20 +27,21 @@ type Pod struct{ Name, IP string }
 
 // Measurer takes measurements. Its methods may be called from several goroutines.
 type Measurer struct {
-	cluster Cluster
-	http    *http.Client
+	cluster     Cluster
+	http        *http.Client
+	credentials Credentials
 }
 
 // New is a measurer that connects to no address that a guard refuses, unless it is
 // allowed. Proxies of the environment are not used: behind one, nobody could check
 // where a name leads.
-func New(cluster Cluster, allow []netip.Prefix) *Measurer {
+func New(cluster Cluster, allow []netip.Prefix, credentials Credentials) *Measurer {
 	transport := &http.Transport{
 		DialContext:            guard.Guard{Allow: allow, Where: "--analysis-allow-addresses"}.Dialer().DialContext,
 		MaxResponseHeaderBytes: maxHeader,
 		DisableKeepAlives:      true, // of many, and seldom
 	}
-	return &Measurer{cluster: cluster, http: &http.Client{Transport: transport, CheckRedirect: guard.Redirect}}
+	return &Measurer{cluster: cluster, http: &http.Client{Transport: transport, CheckRedirect: guard.Redirect}, credentials: credentials}
 }
 
 // against is an error that speaks against what is judged. Any other only says that

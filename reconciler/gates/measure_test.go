@@ -42,7 +42,7 @@ func served(t *testing.T) (address string, port int) {
 
 func TestHTTPIsMeasured(t *testing.T) {
 	address, port := served(t)
-	m := New(nil, loopback)
+	m := New(nil, loopback, "")
 	get := func(path string) *api.HTTPMeasure { return &api.HTTPMeasure{URL: address + path} }
 	own := func(path string) *api.HTTPMeasure { return &api.HTTPMeasure{Port: port, Path: path} }
 	nobody := &api.HTTPMeasure{URL: "http://127.0.0.1:1/?token=s3cret"}
@@ -84,7 +84,7 @@ func TestHTTPIsMeasured(t *testing.T) {
 
 func TestNobodyIsAskedOnThisMachineUnlessAllowed(t *testing.T) {
 	address, port := served(t)
-	m := New(nil, nil)
+	m := New(nil, nil, "")
 	for _, h := range []api.HTTPMeasure{{URL: address}, {Port: port}, {URL: strings.Replace(address, "127.0.0.1", "localhost", 1)}, {URL: "http://169.254.169.254/"}} {
 		got := m.Measure(t.Context(), api.Analysis{HTTP: &h}, "default", Pod{"game-0", "127.0.0.1"})
 		if !strings.Contains(got.Why, "is refused") {
@@ -138,7 +138,7 @@ func TestClusterIsMeasured(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := New(c.cluster, nil).Measure(context.Background(), c.analysis, "default", Pod{Name: "game-0"})
+			got := New(c.cluster, nil, "").Measure(context.Background(), c.analysis, "default", Pod{Name: "game-0"})
 			if got.Outcome != c.want || !strings.Contains(got.Why, c.why) {
 				t.Errorf("%d %q, want %d %q", got.Outcome, got.Why, c.want, c.why)
 			}
@@ -151,7 +151,7 @@ func TestMeasurementEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	time.AfterFunc(50*time.Millisecond, cancel)
 	began := time.Now()
-	New(nil, loopback).Measure(ctx, api.Analysis{HTTP: &api.HTTPMeasure{URL: address + "/slow"}}, "default", Pod{})
+	New(nil, loopback, "").Measure(ctx, api.Analysis{HTTP: &api.HTTPMeasure{URL: address + "/slow"}}, "default", Pod{})
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("took %s", took)
 	}

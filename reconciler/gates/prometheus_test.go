@@ -77,7 +77,7 @@ func prometheus(t *testing.T) string {
 
 func TestPrometheusIsMeasured(t *testing.T) {
 	address := prometheus(t)
-	m := New(nil, loopback)
+	m := New(nil, loopback, "")
 	measure := func(query, success string) Measured {
 		a := api.Analysis{Prometheus: &api.PrometheusMeasure{Address: address, Query: query}, Success: success}
 		return m.Measure(t.Context(), a, "default", Pod{Name: "game-0"})
@@ -115,7 +115,7 @@ func TestAnotherServerIsNoPrometheus(t *testing.T) {
 	address, _ := served(t)
 	for _, at := range []string{address, "http://127.0.0.1:1"} {
 		a := api.Analysis{Prometheus: &api.PrometheusMeasure{Address: at, Query: "up"}, Success: "true"}
-		if got := New(nil, loopback).Measure(t.Context(), a, "default", Pod{}); got.Outcome != Unclear || !strings.Contains(got.Why, "Prometheus") {
+		if got := New(nil, loopback, "").Measure(t.Context(), a, "default", Pod{}); got.Outcome != Unclear || !strings.Contains(got.Why, "Prometheus") {
 			t.Errorf("%s: %d %q", at, got.Outcome, got.Why)
 		}
 	}

@@ -25,6 +25,9 @@ const (
 	Unclear
 )
 
+// String names it as metrics do.
+func (o Outcome) String() string { return [...]string{"good", "bad", "unclear"}[o] }
+
 // Measured is one measurement; Why is "" if it is good.
 type Measured struct {
 	Outcome Outcome

@@ -37,8 +37,9 @@ type Cluster struct {
 
 // Connect prepares clients for the cluster of a kubeconfig file, or for the one
 // this process runs in when the name is empty. It calls changed, from any
-// goroutine, whenever a watched pod is not what it was.
-func Connect(kubeconfig string, changed func()) (*Cluster, error) {
+// goroutine, whenever pods of a watched scope are not what they were; with the
+// zero Scope where it cannot tell of which.
+func Connect(kubeconfig string, changed func(Scope)) (*Cluster, error) {
 	config, err := restConfig(kubeconfig)
 	if err != nil {
 		return nil, err
@@ -68,7 +69,7 @@ func Connect(kubeconfig string, changed func()) (*Cluster, error) {
 		config:    config,
 		client:    client,
 		workloads: &workloads{client: dyn, kinds: kinds, mapper: mapper},
-		pods:      newPods(client, newOwners(&parents{meta, mapper}, changed), changed),
+		pods:      newPods(client, newOwners(&parents{meta, mapper}, func() { changed(Scope{}) }), changed),
 	}, nil
 }
 

@@ -54,7 +54,7 @@ func connect(t *testing.T, scale string, objects answers) *Cluster {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Connect(config, func() {})
+	c, err := Connect(config, func(Scope) {})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ var ErrNotListed = errors.New("the pods have not been listed yet")
 type pods struct {
 	client  kubernetes.Interface
 	owners  *owners
-	changed func()
+	changed func(Scope)
 
 	mu      sync.Mutex
 	watches map[Scope]*watch
@@ -40,7 +40,7 @@ type watch struct {
 	written  map[string]*corev1.Pod // by name, newer than what the informer has seen
 }
 
-func newPods(client kubernetes.Interface, owners *owners, changed func()) *pods {
+func newPods(client kubernetes.Interface, owners *owners, changed func(Scope)) *pods {
 	return &pods{
 		client:  client,
 		owners:  owners,
@@ -54,8 +54,12 @@ func newPods(client kubernetes.Interface, owners *owners, changed func()) *pods 
 func (c *Cluster) Watch(ctx context.Context, scopes []Scope) {
 	c.pods.mu.Lock()
 	defer c.pods.mu.Unlock()
+	wanted := map[Scope]bool{}
+	for _, scope := range scopes {
+		wanted[scope] = true
+	}
 	for scope, w := range c.pods.watches {
-		if !slices.Contains(scopes, scope) {
+		if !wanted[scope] {
 			w.stop()
 			delete(c.pods.watches, scope)
 		}
@@ -70,33 +74,31 @@ func (c *Cluster) Watch(ctx context.Context, scopes []Scope) {
 func (p *pods) start(ctx context.Context, scope Scope) *watch {
 	narrow := func(o *metav1.ListOptions) { o.LabelSelector = scope.Selector }
 	informer := coreinformers.NewFilteredPodInformer(p.client, scope.Namespace, 0, nil, narrow)
-	failure := &lastError{changed: p.changed}
+	changed := func() { p.changed(scope) }
+	failure := &lastError{changed: changed}
 	// Neither can fail before the informer runs.
 	_ = informer.SetTransform(scope.trimmer().trim)
 	_ = informer.SetWatchErrorHandlerWithContext(failure.handle)
 	_, _ = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(any) { p.changed() },
-		UpdateFunc: p.updated,
-		DeleteFunc: func(any) { p.changed() },
+		AddFunc: func(any) { changed() },
+		UpdateFunc: func(before, after any) {
+			// A kubelet's heartbeat in a field that was trimmed away is no change.
+			if !sameToPlanner(before.(*corev1.Pod), after.(*corev1.Pod)) {
+				changed()
+			}
+		},
+		DeleteFunc: func(any) { changed() },
 	})
 	ctx, stop := context.WithCancel(ctx)
 	go informer.RunWithContext(ctx)
 	go func() {
 		select {
 		case <-informer.HasSyncedChecker().Done(): // perhaps with no pod to tell of
-			p.changed()
+			changed()
 		case <-ctx.Done():
 		}
 	}()
 	return &watch{scope, ctx, informer, stop, failure, map[string]*corev1.Pod{}}
-}
-
-// updated passes on only changes that the planner would see: a kubelet's
-// heartbeat in a field that was trimmed away is none.
-func (p *pods) updated(before, after any) {
-	if !sameToPlanner(before.(*corev1.Pod), after.(*corev1.Pod)) {
-		p.changed()
-	}
 }
 
 // list returns the pods of a watched scope, by name.

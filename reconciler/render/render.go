@@ -43,11 +43,13 @@ type Source interface {
 	Read(path string) ([]byte, error)
 }
 
-// Content is a file that a HotPatch hands to sidecars.
+// Content is a file that a HotPatch hands to sidecars, or a directory that it
+// hands to them in one tar file; see Read.
 type Content struct {
 	SHA256   string
 	RepoPath string
 	Size     int64
+	Dir      bool
 }
 
 // Item is a HotPatch with where it came from.
@@ -194,18 +196,21 @@ func (r *renderer) item(root string, o object) (Item, error) {
 
 func (r *renderer) content(name string) (Content, error) {
 	f, ok := r.repo.files[name]
+	c := Content{RepoPath: name, Dir: r.repo.dirs[name] != nil}
 	switch {
+	case c.Dir:
 	case !ok:
-		return Content{}, fmt.Errorf("there is no file %s in the repository", name)
+		return Content{}, fmt.Errorf("there is no file or directory %s in the repository", name)
 	case f.Kind != Regular:
 		return Content{}, fmt.Errorf("%s is not a regular file", name)
 	case f.Size > MaxContent:
 		return Content{}, fmt.Errorf("%s has %d bytes; at most %d can be handed to sidecars", name, f.Size, MaxContent)
 	}
-	content, err := r.src.Read(name)
+	content, err := Read(r.src, c)
 	if err != nil {
 		return Content{}, err
 	}
 	sum := sha256.Sum256(content)
-	return Content{SHA256: hex.EncodeToString(sum[:]), RepoPath: name, Size: f.Size}, nil
+	c.SHA256, c.Size = hex.EncodeToString(sum[:]), int64(len(content))
+	return c, nil
 }

@@ -1,6 +1,10 @@
 package render
 
 import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -106,7 +110,7 @@ func TestRender(t *testing.T) {
 			"default/f  from k/sub/f.yaml in k index.html=k/sub/files/index.html:2cf24dba\n"},
 		{"a file that is not there",
 			repo{"k/f.yaml": "apiVersion: hotpatch.dev/v1alpha1\nkind: HotPatch\nmetadata: {name: f}\nspec:\n  target: {selector: {matchLabels: {app: f}}}\n  files:\n  - {path: index.html, version: v1, from: nothing.html}\n"}, "k",
-			"error: k/f.yaml: HotPatch default/f: spec.files[0].from: there is no file k/nothing.html in the repository\n"},
+			"error: k/f.yaml: HotPatch default/f: spec.files[0].from: there is no file or directory k/nothing.html in the repository\n"},
 		{"the same name twice",
 			repo{"k/a.yaml": hotpatch("game"), "k/b.yaml": hotpatch("game")}, "k",
 			"error: k/b.yaml: HotPatch default/game: metadata.name: stands in k/a.yaml too"},
@@ -198,5 +202,39 @@ func TestRenderRefusesDependenciesThatNobodyCanMeet(t *testing.T) {
 		if got := describeResult(Render(c.repo, "k")); !strings.HasPrefix(got, c.want) {
 			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)
 		}
+	}
+}
+
+// A directory goes out as one tar file, and the same files give the same bytes.
+func TestDirectoryIsPacked(t *testing.T) {
+	const spec = "apiVersion: hotpatch.dev/v1alpha1\nkind: HotPatch\nmetadata: {name: f}\nspec:\n  target: {selector: {matchLabels: {app: f}}}\n  files:\n  - {path: levels, version: v1, from: levels}\n"
+	src := repo{"k/f.yaml": spec, "k/levels/b.txt": "b", "k/levels/a/a.txt": "a", "k/levelsX": "not in it"}
+	r := Render(src, "k")
+	if len(r.Items) != 1 {
+		t.Fatal(describeResult(r))
+	}
+	c := r.Items[0].Files["levels"]
+	packed, err := Read(src, c)
+	if err != nil || !c.Dir || c.RepoPath != "k/levels" {
+		t.Fatal(c, err)
+	}
+	var names []string
+	for in := tar.NewReader(bytes.NewReader(packed)); ; {
+		header, err := in.Next()
+		if err != nil {
+			break
+		}
+		names = append(names, fmt.Sprintf("%s %o %d", header.Name, header.Mode, header.ModTime.Unix()))
+	}
+	if got := strings.Join(names, ", "); got != "a/a.txt 644 0, b.txt 644 0" {
+		t.Error(got)
+	}
+	again, err := Read(src, c)
+	if sum := sha256.Sum256(again); err != nil || hex.EncodeToString(sum[:]) != c.SHA256 {
+		t.Errorf("packed again it is another: %x, %v", sum, err)
+	}
+	src["k/levels/l"] = "→../.."
+	if got := describeResult(Render(src, "k")); !strings.Contains(got, "spec.files[0].from: k/levels/l is not a regular file") {
+		t.Error(got)
 	}
 }

@@ -13,9 +13,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"path"
+	"slices"
+	"strings"
 	"time"
 
 	"hotpatch.dev/hotpatch/internal/guard"
@@ -34,6 +38,8 @@ type Limits struct {
 	Bytes int64
 	// Timeout of the whole download.
 	Timeout time.Duration
+	// URLs are the only ones that are fetched, with all below them; none: any.
+	URLs []*url.URL
 	// Allow are addresses that would otherwise be refused.
 	Allow []netip.Prefix
 }
@@ -56,7 +62,43 @@ func New(limits Limits) *Client {
 		IdleConnTimeout:        idleTime,
 		DisableCompression:     true, // the file as it is, not as it was packed
 	}
-	return &Client{limits: limits, http: &http.Client{Transport: transport, CheckRedirect: guard.Redirect}}
+	c := &Client{limits: limits}
+	c.http = &http.Client{Transport: transport, CheckRedirect: c.redirect}
+	return c
+}
+
+func (c *Client) redirect(req *http.Request, via []*http.Request) error {
+	if err := guard.Redirect(req, via); err != nil {
+		return err
+	}
+	return c.limits.permit(req.URL)
+}
+
+// permit says no to URLs that are not on the list, where there is one.
+func (l Limits) permit(u *url.URL) error {
+	if len(l.URLs) == 0 || slices.ContainsFunc(l.URLs, func(base *url.URL) bool { return below(base, u) }) {
+		return nil
+	}
+	return fmt.Errorf("%s://%s%s is not among download.allowURLs of the sidecar's config", u.Scheme, u.Host, u.EscapedPath())
+}
+
+// below tells whether u is base or below it. Dots in its path are followed
+// first, as servers do.
+func below(base, u *url.URL) bool {
+	if u.Scheme != base.Scheme || !strings.EqualFold(authority(u), authority(base)) {
+		return false
+	}
+	dir, name := path.Clean("/"+base.Path), path.Clean("/"+u.Path)
+	return dir == "/" || name == dir || strings.HasPrefix(name, dir+"/")
+}
+
+// authority is host and port.
+func authority(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return net.JoinHostPort(u.Hostname(), port)
 }
 
 // Get writes what from answers to into and returns its SHA-256 in hex. If want
@@ -64,6 +106,9 @@ func New(limits Limits) *Client {
 // worthless.
 func (c *Client) Get(ctx context.Context, from *url.URL, want string, into io.Writer) (digest string, err error) {
 	if err := guard.CheckURL(from); err != nil {
+		return "", err
+	}
+	if err := c.limits.permit(from); err != nil {
 		return "", err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.limits.Timeout, fmt.Errorf("not done after %s", c.limits.Timeout))

@@ -1,6 +1,10 @@
 package download
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -18,6 +22,32 @@ func TestRefusedSpellings(t *testing.T) {
 		_, err = c.Get(t.Context(), u, "", nil)
 		if err == nil || strings.Contains(err.Error(), "connection refused") {
 			t.Errorf("%s: was connected to: %v", text, err)
+		}
+	}
+}
+
+// With a list nothing else is fetched: not by its URL, however that is spelled,
+// and not by a redirect.
+func TestAllowedURLs(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if to := r.URL.Query().Get("to"); to != "" {
+			w.Header().Set("Location", to)
+			w.WriteHeader(302)
+		}
+	}))
+	defer server.Close()
+	base, _ := url.Parse(server.URL + "/games/")
+	c := New(Limits{Bytes: 10, Timeout: 5 * time.Second, URLs: []*url.URL{base}, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
+	for text, ok := range map[string]bool{
+		"/games": true, "/games/": true, "/games/a/b?x": true, "/games/a/../b": true, "/games/x?to=/games/y": true, "/other/../games/x": true,
+		"/": false, "/gamesX": false, "/other/x": false, "/games/../x": false, "/games/%2e%2e/x": false, "/games/..%2fx": false, "/games/x?to=/other": false, "/games/x?to=//localhost/games/x": false,
+	} {
+		u, err := url.Parse(server.URL + text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = c.Get(t.Context(), u, "", io.Discard); (err == nil) != ok || err != nil && !strings.Contains(err.Error(), "is not among download.allowURLs") {
+			t.Errorf("%s: %v", text, err)
 		}
 	}
 }

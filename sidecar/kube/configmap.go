@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 )
 
 // ConfigMap names one.
@@ -20,50 +23,43 @@ func (m ConfigMap) collection() string {
 
 func (m ConfigMap) path() string { return m.collection() + "/" + url.PathEscape(m.Name) }
 
-// Key reads one key of a ConfigMap; "" if there is none, or no ConfigMap.
-func (c *Client) Key(ctx context.Context, m ConfigMap, key string) (string, error) {
+// Keys reads a ConfigMap; nil if there is none.
+func (c *Client) Keys(ctx context.Context, m ConfigMap) (map[string]string, error) {
 	var object struct{ Data map[string]string }
 	err := c.do(ctx, call{method: http.MethodGet, path: m.path()}, &object)
-	if err != nil && !is(err, http.StatusNotFound) {
-		return "", fmt.Errorf("read ConfigMap %s: %w", m, err)
+	if err != nil && !NotFound(err) {
+		return nil, fmt.Errorf("read ConfigMap %s: %w", m, err)
 	}
-	return object.Data[key], nil
+	return object.Data, nil
 }
 
-// SetKey writes one key of a ConfigMap, leaving all others alone, and makes the
-// ConfigMap if there is none.
-func (c *Client) SetKey(ctx context.Context, m ConfigMap, key, value string) error {
-	data := map[string]any{"data": map[string]string{key: value}}
-	err := c.patch(ctx, m, data)
-	if is(err, http.StatusNotFound) {
-		err = c.create(ctx, m, data)
-		if is(err, http.StatusConflict) { // another sidecar was faster
-			err = c.patch(ctx, m, data)
+// SetKeys writes keys of a ConfigMap, and removes those that are nil, leaving
+// all others alone. It makes the ConfigMap if there is none.
+func (c *Client) SetKeys(ctx context.Context, m ConfigMap, keys map[string]*string) error {
+	body, err := json.Marshal(map[string]any{"data": keys})
+	if err != nil {
+		return err
+	}
+	patch := call{method: http.MethodPatch, path: m.path(), contentType: mergePatch, body: body}
+	err = c.do(ctx, patch, nil)
+	if NotFound(err) {
+		err = c.create(ctx, m)
+		if err == nil || is(err, http.StatusConflict) { // another sidecar was faster
+			err = c.do(ctx, patch, nil)
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("write key %s of ConfigMap %s: %w", key, m, err)
+		return fmt.Errorf("write %s of ConfigMap %s: %w", strings.Join(slices.Sorted(maps.Keys(keys)), ", "), m, err)
 	}
 	return nil
 }
 
-func (c *Client) patch(ctx context.Context, m ConfigMap, data map[string]any) error {
-	body, err := json.Marshal(data)
-	if err != nil {
-		return err
-	}
-	return c.do(ctx, call{http.MethodPatch, m.path(), mergePatch, body}, nil)
-}
-
-func (c *Client) create(ctx context.Context, m ConfigMap, data map[string]any) error {
-	object := map[string]any{
-		"apiVersion": "v1", "kind": "ConfigMap",
-		"metadata": map[string]string{"name": m.Name},
-		"data":     data["data"],
-	}
+// create makes an empty ConfigMap.
+func (c *Client) create(ctx context.Context, m ConfigMap) error {
+	object := map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]string{"name": m.Name}}
 	body, err := json.Marshal(object)
 	if err != nil {
 		return err
 	}
-	return c.do(ctx, call{http.MethodPost, m.collection(), plainJSON, body}, nil)
+	return c.do(ctx, call{method: http.MethodPost, path: m.collection(), contentType: plainJSON, body: body}, nil)
 }

@@ -60,35 +60,57 @@ func TestTokenIsReadAgain(t *testing.T) {
 	}
 }
 
-func TestSetKeyMakesTheConfigMap(t *testing.T) {
-	m := ConfigMap{Namespace: "n", Name: "m"}
-	c, s, _ := client(t, "404 {}", "201 {}")
-	if err := c.SetKey(t.Context(), m, "k", "v"); err != nil || !strings.HasPrefix(s.asked[1], "POST /api/v1/namespaces/n/configmaps {") {
+func TestSetKeysMakesTheConfigMap(t *testing.T) {
+	m, v := ConfigMap{Namespace: "n", Name: "m"}, "v"
+	c, s, _ := client(t, "404 {}", "201 {}", "200 {}")
+	err := c.SetKeys(t.Context(), m, map[string]*string{"k": &v, "gone": nil})
+	if err != nil || !strings.HasPrefix(s.asked[1], "POST /api/v1/namespaces/n/configmaps {") || !strings.HasPrefix(s.asked[2], `PATCH /api/v1/namespaces/n/configmaps/m {"data":{"gone":null,"k":"v"}} `) {
 		t.Error(err, s.asked)
 	}
 	c, s, _ = client(t, "404 {}", "409 {}", "200 {}") // another sidecar made it
-	if err := c.SetKey(t.Context(), m, "k", "v"); err != nil || len(s.asked) != 3 {
+	if err := c.SetKeys(t.Context(), m, map[string]*string{"k": &v}); err != nil || len(s.asked) != 3 {
 		t.Error(err, s.asked)
 	}
 	c, _, _ = client(t, "404 {}")
-	if v, err := c.Key(t.Context(), m, "k"); err != nil || v != "" {
-		t.Error(v, err)
+	if keys, err := c.Keys(t.Context(), m); err != nil || len(keys) > 0 {
+		t.Error(keys, err)
+	}
+}
+
+// A pod of a Deployment is the Deployment's, not its ReplicaSet's.
+func TestOwner(t *testing.T) {
+	for metadata, want := range map[string]Owner{
+		`{}`: {"Pod", "p"},
+		`{"ownerReferences":[{"kind":"StatefulSet","name":"game","controller":true}]}`:                                         {"StatefulSet", "game"},
+		`{"ownerReferences":[{"kind":"Other","name":"x"},{"kind":"GameServerSet","name":"game","controller":true}]}`:           {"GameServerSet", "game"},
+		`{"labels":{"pod-template-hash":"5d9"},"ownerReferences":[{"kind":"ReplicaSet","name":"game-5d9","controller":true}]}`: {"Deployment", "game"},
+		`{"labels":{"pod-template-hash":"5d9"},"ownerReferences":[{"kind":"ReplicaSet","name":"game-zzz","controller":true}]}`: {"ReplicaSet", "game-zzz"},
+		`{"ownerReferences":[{"kind":"ReplicaSet","name":"game-5d9","controller":true}]}`:                                      {"ReplicaSet", "game-5d9"},
+	} {
+		c, _, _ := client(t, `200 {"metadata":`+metadata+`}`)
+		if got, err := c.Owner(t.Context(), Pod{Namespace: "n", Name: "p"}); err != nil || got != want {
+			t.Errorf("%s: %v %v", metadata, got, err)
+		}
+	}
+	c, _, _ := client(t, `404 {"message":"no"}`)
+	if _, err := c.Owner(t.Context(), Pod{Namespace: "n", Name: "p"}); !NotFound(err) {
+		t.Error(err)
 	}
 }
 
 func TestPassingFailuresAreRetriedOthersNot(t *testing.T) {
 	m := ConfigMap{Namespace: "n", Name: "m"}
 	c, s, _ := client(t, "500 x", "429 x", "503 x", `200 {"data":{"k":"v"}}`)
-	if v, err := c.Key(t.Context(), m, "k"); err != nil || v != "v" || len(s.asked) != 4 {
-		t.Error(v, err, s.asked)
+	if keys, err := c.Keys(t.Context(), m); err != nil || keys["k"] != "v" || len(s.asked) != 4 {
+		t.Error(keys, err, s.asked)
 	}
 	c, s, _ = client(t, `403 {"message":"configmaps \"m\" is forbidden"}`)
-	_, err := c.Key(t.Context(), m, "k")
+	_, err := c.Keys(t.Context(), m)
 	if err == nil || len(s.asked) != 1 || err.Error() != `read ConfigMap n/m: the API server answered 403: configmaps "m" is forbidden` {
 		t.Error(err, s.asked)
 	}
 	c, s, _ = client(t, "500 a", "500 b", "500 c", "500 d")
-	if _, err = c.Key(t.Context(), m, "k"); err == nil || len(s.asked) != tries || strings.Contains(err.Error(), "secret") {
+	if _, err = c.Keys(t.Context(), m); err == nil || len(s.asked) != tries || strings.Contains(err.Error(), "secret") {
 		t.Error(err, s.asked)
 	}
 }
@@ -98,7 +120,7 @@ func TestContextEndsRetries(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	if _, err := c.Key(ctx, ConfigMap{Namespace: "n", Name: "m"}, "k"); err == nil || time.Since(start) > time.Second {
+	if _, err := c.Keys(ctx, ConfigMap{Namespace: "n", Name: "m"}); err == nil || time.Since(start) > time.Second {
 		t.Error(err, time.Since(start))
 	}
 }

@@ -26,7 +26,7 @@ func (c *Client) Review(ctx context.Context, token, audience string) (user strin
 		}
 	}
 	path := "/apis/authentication.k8s.io/v1/tokenreviews"
-	if err := c.do(ctx, call{http.MethodPost, path, plainJSON, body}, &review); err != nil {
+	if err := c.do(ctx, call{method: http.MethodPost, path: path, contentType: plainJSON, body: body}, &review); err != nil {
 		return "", fmt.Errorf("have a token reviewed: %w", err)
 	}
 	// A server that knows no audiences answers with none: not good enough.

@@ -48,6 +48,32 @@ func TestComponentAddsTheSidecar(t *testing.T) {
 	if got, err := stage.Get(s.ctx, "http://"+ip+"/"); err != nil || got != string(want) {
 		t.Errorf("nginx serves %.60q, %v", got, err)
 	}
+	s.nextPageHasItsFile(string(want))
+}
+
+// nextPageHasItsFile takes the pod away: the next one, of another name, has its
+// file before nginx starts, by its workload's record.
+func (s *scene) nextPageHasItsFile(want string) {
+	s.Helper()
+	get := func(args ...string) string {
+		out, err := on.Kubectl(s.ctx, append([]string{"-n", "games", "get"}, args...)...)
+		s.must(err)
+		return out
+	}
+	const pods = "jsonpath={.items[*].metadata.name}"
+	old := get("pod", "-l", "app=page", "-o", pods)
+	_, err := on.Kubectl(s.ctx, "-n", "games", "delete", "pod", old, "--wait")
+	s.must(err)
+	_, err = on.Kubectl(s.ctx, "-n", "games", "rollout", "status", "deployment/page", "--timeout=60s")
+	s.must(err)
+	ip := get("pod", "-l", "app=page", "-o", "jsonpath={.items[0].status.podIP}")
+	if got, err := stage.Get(s.ctx, "http://"+ip+"/"); err != nil || got != want {
+		s.Errorf("ready, and nginx serves %.60q, %v", got, err)
+	}
+	now := get("pod", "-l", "app=page", "-o", pods)
+	s.must(stage.Eventually(s.ctx, limit, func(context.Context) error {
+		return contains(get("configmap", "-o", "jsonpath={.items[*].data}"), "Deployment_page_"+now)
+	}))
 }
 
 // endGames takes back what the component's test put on the stage.

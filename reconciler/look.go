@@ -1,0 +1,72 @@
+package reconciler
+
+import (
+	"cmp"
+	"reflect"
+	"time"
+
+	"hotpatch.dev/hotpatch/reconciler/kube"
+	"hotpatch.dev/hotpatch/reconciler/plan"
+)
+
+// sight is a HotPatch with its pods, as they were seen in this pass.
+type sight struct {
+	*tracked
+	pods     []kube.Pod
+	err      error
+	underway bool
+}
+
+// observeAll sees the pods of all that do not rest.
+func (l *loop) observeAll() (seen []sight) {
+	underway := l.jobs.underway()
+	for _, t := range l.order {
+		if !t.rests {
+			pods, err := l.observe(t, underway)
+			seen = append(seen, sight{t, pods, err, t.underway(underway, pods)})
+		}
+	}
+	return seen
+}
+
+// lookAt plans for what was seen, and hands on what there is to say of it.
+func (l *loop) lookAt(seen []sight, all bool) {
+	results, next, ended := map[string]result{}, time.Time{}, false
+	for _, s := range seen {
+		before := s.said.status
+		l.look(s)
+		if s.record.Phase != "" {
+			results[s.key] = s.said
+			l.metrics.show(before, s.record)
+		}
+		ended = s.ends() || ended
+	}
+	if ended {
+		l.goOn()
+	}
+	for _, t := range l.order {
+		next = plan.Earlier(next, t.again)
+	}
+	l.alarm.set(next, func() { l.trigger.fire(timeCame) })
+	l.recorder.submit(results, all)
+}
+
+// look plans for one HotPatch, starts what is to be done, and says how it stands.
+func (l *loop) look(s sight) {
+	t, now, idle := s.tracked, time.Now(), !s.underway
+	t.waitsFor, t.again = nil, time.Time{}
+	t.problem = cmp.Or(t.problem, s.err)
+	var p *plan.Plan
+	if s.err == nil && t.accepted != nil {
+		p = l.plan(t, s.pods)
+		l.admission.judge(l.jobContext(t), t, s.pods, p.Actions)
+		l.executor.execute(l.jobContext(t), t.accepted.HotPatch.Metadata.Name, s.pods, p.Actions)
+		due, measuring := l.analyses.pursue(l.jobContext(t), t, s.pods, p.Gates, now)
+		t.hold, t.again = p.Hold, plan.Earlier(due, p.Again)
+		idle = idle && !measuring && len(p.Actions) == 0
+	}
+	t.record = t.status(l.options.Cluster, now, p)
+	said := result{t.record, t.subject()}
+	t.rests = idle && t.problem == nil && t.record.Progress.Same(l.recorder.progress(t.key)) && reflect.DeepEqual(said, t.said)
+	t.said = said
+}

@@ -1,0 +1,134 @@
+package reconciler
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/gitsource"
+	"hotpatch.dev/hotpatch/reconciler/kube"
+)
+
+// player is a loop in a world of its own, with a recorder whose commits take no time.
+type player struct {
+	stage
+	world *world
+	all   bool // each pass looks at everything
+}
+
+func newPlayer(t *testing.T, all bool) player {
+	p := player{newStage(t), &world{pods: map[string]kube.Pod{}}, all}
+	p.cluster, p.executor.pods = p.world, p.world
+	p.retries = newRetries(func() { p.trigger.fire(retryDue) })
+	p.jobs.retries, p.jobs.ended = p.retries, func() { p.trigger.fire(workEnded) }
+	p.analyses = newAnalyses(p.world, p.metrics, func() { p.trigger.fire(workEnded) })
+	return p
+}
+
+// meets has something happen to a player.
+func (p player) meets(e event, id string) {
+	switch {
+	case e.commit != nil:
+		p.follower.newest = &rendered{*e.commit, &gitsource.Snapshot{Commit: id}}
+		p.trigger.fire(newCommit)
+	case e.change != nil || e.mood:
+		for _, target := range p.world.happens(e) {
+			p.moved.add(kube.Scope{Namespace: "default", Selector: target})
+		}
+		p.trigger.fire(podsChanged)
+	}
+}
+
+// play has all pass, at the same moments, until nothing follows from what happened.
+func play(t *testing.T, players ...player) {
+	for n, busy := 0, true; n < 8 || busy; n++ {
+		if n == 100 {
+			t.Fatal("they do not come to rest")
+		}
+		busy = false
+		for _, p := range players {
+			why := p.trigger.take()
+			busy = busy || why != 0
+			if p.all {
+				why |= resync
+			}
+			p.pass(t.Context(), why)
+		}
+		synctest.Wait()
+		if n%4 == 3 { // work takes its time, and so do commits
+			time.Sleep(writing)
+			synctest.Wait()
+			for _, p := range players {
+				p.commitNow()
+			}
+		}
+	}
+}
+
+func (p player) commitNow() {
+	before, after := p.recorder.written, map[string]api.HotPatchStatus{}
+	for key, now := range p.recorder.latest {
+		after[key] = now.status
+	}
+	p.recorder.written = after
+	if stepped(before, after) {
+		p.trigger.fire(workEnded)
+	}
+}
+
+// Whoever rests is looked at no more, and nobody can tell: the records and the pods
+// are those of a loop that looks at everything each time.
+func TestPassesThatSkipTellTheSame(t *testing.T) {
+	rested := 0
+	for seed := range uint64(25) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := rand.New(rand.NewPCG(seed, 0))
+				skips, looks := newPlayer(t, false), newPlayer(t, true)
+				e := event{words: "the first commit", commit: someWishes(r)}
+				for n := range 60 {
+					skips.meets(e, fmt.Sprint(n))
+					looks.meets(e, fmt.Sprint(n))
+					play(t, skips, looks)
+					skips.same(looks, fmt.Sprintf("%d: %s", n, e.words))
+					rested += skips.resting()
+					e = anything(r)
+					time.Sleep(e.sleep)
+				}
+				skips.alarm.stop()
+				looks.alarm.stop()
+			})
+		})
+	}
+	if rested == 0 {
+		t.Error("nobody ever rested")
+	}
+}
+
+func (p player) same(other player, after string) {
+	p.t.Helper()
+	if !reflect.DeepEqual(p.recorder.latest, other.recorder.latest) {
+		for key, want := range other.recorder.latest {
+			if got := p.recorder.latest[key]; !reflect.DeepEqual(got, want) {
+				p.t.Errorf("%s: of %s\n%+v\nis said, and by a pass over everything\n%+v", after, key, got, want)
+			}
+		}
+		p.t.Fatalf("%s: %d records, want %d", after, len(p.recorder.latest), len(other.recorder.latest))
+	}
+	if !reflect.DeepEqual(p.world.pods, other.world.pods) {
+		p.t.Fatalf("%s: the pods are\n%+v\nwant\n%+v", after, p.world.pods, other.world.pods)
+	}
+}
+
+func (s stage) resting() (n int) {
+	for _, t := range s.tracked {
+		if t.rests {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,114 @@
+package reconciler
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"hotpatch.dev/hotpatch/gitsource"
+	"hotpatch.dev/hotpatch/reconciler/kube"
+	"hotpatch.dev/hotpatch/reconciler/render"
+)
+
+// fleet is a stage with so many HotPatches, each of so many pods, that are Complete.
+func fleet(t testing.TB, hotpatches, pods int) (stage, *byTarget) {
+	s, cluster := newStage(nil), &byTarget{pods: map[string][]kube.Pod{}}
+	s.cluster = cluster
+	var all render.Result
+	for i := range hotpatches {
+		all.Items = append(all.Items, item(fmt.Sprintf("game-%d", i), "."))
+	}
+	s.calm(all)
+	for key, tr := range s.tracked {
+		name := strings.TrimPrefix(key, "default/")
+		for i := range pods {
+			pod := on(runningPod(fmt.Sprintf("%s-%d", name, i)), tr.accepted.revision, noon)
+			cluster.pods["app="+name] = append(cluster.pods["app="+name], pod)
+		}
+	}
+	s.calm(all)
+	if n := s.resting(); n != hotpatches {
+		t.Fatalf("%d of %d HotPatches rest", n, hotpatches)
+	}
+	return s, cluster
+}
+
+// calm passes over a commit until nothing is new.
+func (s stage) calm(content render.Result) {
+	s.follower.newest = &rendered{content, &gitsource.Snapshot{Commit: "c1"}}
+	for range 4 {
+		s.pass(context.Background(), newCommit)
+		s.jobs.wait()
+	}
+}
+
+// flip has one pod be Ready, or not.
+func (s stage) flip(cluster *byTarget, selector string) {
+	cluster.pods[selector][0].Ready = !cluster.pods[selector][0].Ready
+	s.moved.add(kube.Scope{Namespace: "default", Selector: selector})
+}
+
+func TestUnchangedHotPatchesCostNoAllocation(t *testing.T) {
+	allocations := func(hotpatches int) float64 {
+		s, _ := fleet(t, hotpatches, 3)
+		return testing.AllocsPerRun(100, func() { s.pass(context.Background(), workEnded) })
+	}
+	if few, many := allocations(10), allocations(200); many > few {
+		t.Errorf("a pass over 10 allocates %.0f times, one over 200 %.0f times", few, many)
+	}
+}
+
+func TestOneChangedPodCostsOneLook(t *testing.T) {
+	looks := func(hotpatches int) float64 {
+		s, cluster := fleet(t, hotpatches, 3)
+		return testing.AllocsPerRun(100, func() {
+			s.flip(cluster, "app=game-7")
+			s.pass(context.Background(), podsChanged)
+		})
+	}
+	if few, many := looks(10), looks(200); many > few*1.05 {
+		t.Errorf("with one of 10 changed a pass allocates %.0f times, with one of 200 %.0f times", few, many)
+	}
+}
+
+// BenchmarkPlan prints what `make bench-plan` shows, and fails where a pass over
+// HotPatches that have not changed takes too long.
+func BenchmarkPlan(b *testing.B) {
+	const hotpatches, pods, limit = 1000, 10, 5 * time.Millisecond
+	s, cluster := fleet(b, hotpatches, pods)
+	pass := func(why cause) func() { return func() { s.pass(context.Background(), why) } }
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "\none pass over %d HotPatches with %d pods\tmedian\tallocations\n", hotpatches, hotpatches*pods)
+	row := func(what string, runs int, run func()) time.Duration {
+		median := median(runs, run)
+		fmt.Fprintf(table, "%s\t%s\t%.0f\n", what, median, testing.AllocsPerRun(10, run))
+		return median
+	}
+	if took := row("nothing changed", 1000, pass(workEnded)); took > limit {
+		b.Errorf("a pass over what has not changed takes %s, at most %s are allowed", took, limit)
+	}
+	row("one pod changed", 1000, func() {
+		s.flip(cluster, "app=game-500")
+		s.pass(context.Background(), podsChanged)
+	})
+	row("everything looked at", 20, pass(resync))
+	if err := table.Flush(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func median(runs int, run func()) time.Duration {
+	var took []time.Duration
+	for range runs {
+		began := time.Now()
+		run()
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+	return took[len(took)/2]
+}

@@ -1,0 +1,50 @@
+// Command benchsidecar prints what a sidecar costs, beside what it may: its
+// binary, its memory, its start, and the time from a POST to the signal. It
+// plays the main process itself: it is the one that is signalled.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "benchsidecar:", err)
+		os.Exit(1)
+	}
+}
+
+const (
+	starts = 20
+	posts  = 200
+	many   = 1000
+	kb     = 1 << 10
+	mb     = 1 << 20
+	gb     = 1 << 30
+)
+
+func run(ctx context.Context) error {
+	b, err := newBench()
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	fmt.Printf("| what | measured | target | the existing one |\n|---|---|---|---|\n")
+	for _, measure := range []func(context.Context) error{b.binary, b.starts, b.idle, b.latencies, b.manyUpdates, b.largeFile, b.crowd} {
+		if err := measure(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// row prints a line of the table.
+func row(what, target, existing, format string, values ...any) {
+	fmt.Printf("| %s | %s | %s | %s |\n", what, fmt.Sprintf(format, values...), target, existing)
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+)
+
+func (b *bench) binary(context.Context) error {
+	info, err := os.Stat(program)
+	if err != nil {
+		return err
+	}
+	row("binary", "≤ 12 MB", "47.7 MB", "%.1f MB", float64(info.Size())/1e6)
+	return nil
+}
+
+// starts leaves the last sidecar running.
+func (b *bench) starts(ctx context.Context) error {
+	var took []time.Duration
+	for range starts {
+		if err := b.end(); err != nil {
+			return err
+		}
+		begun := time.Now()
+		if err := b.start(ctx); err != nil {
+			return err
+		}
+		took = append(took, time.Since(begun))
+	}
+	row("cold start to ready, median", "≤ 100 ms", "", "%s", short(median(took)))
+	return nil
+}
+
+// idle measures a sidecar that nobody asks for anything.
+func (b *bench) idle(ctx context.Context) error {
+	before, err := b.usage()
+	if err != nil {
+		return err
+	}
+	const pause = 10 * time.Second
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(pause):
+	}
+	after, err := b.usage()
+	if err != nil {
+		return err
+	}
+	row("memory (RSS), idle", "≤ 10 MB", "38.9 MB", "%.1f MB", after.resident)
+	row("of it anonymous", "≤ 4 MB", "6.8 MB", "%.1f MB", after.anonymous)
+	row("processor time in 10 s, idle", "none", "", "%s, %d wake-ups", after.cpu-before.cpu, after.wakeups-before.wakeups)
+	return nil
+}
+
+// latencies are from a POST to the signal, without the time that the upstream
+// takes to send its answer.
+func (b *bench) latencies(ctx context.Context) error {
+	for _, c := range []struct {
+		name, target, existing string
+		size, times            int
+	}{{"1 KB", "≤ 2 ms", "4.9 ms", kb, posts}, {"1 MB", "", "10 ms", mb, posts / 4}, {"50 MB", "", "112 ms", 50 * mb, 5}} {
+		var took []time.Duration
+		for range c.times {
+			d, err := b.update(ctx, c.size)
+			if err != nil {
+				return err
+			}
+			took = append(took, d)
+		}
+		row("POST → signal, "+c.name+", median", c.target, c.existing, "%s", short(median(took)))
+	}
+	return nil
+}
+
+func (b *bench) manyUpdates(ctx context.Context) error {
+	for range many {
+		if _, err := b.update(ctx, kb); err != nil {
+			return err
+		}
+	}
+	u, err := b.usage()
+	row(fmt.Sprintf("memory after %d updates", many), "flat", "43 MB after 160", "%.1f MB, %.1f MB anonymous", u.resident, u.anonymous)
+	return err
+}
+
+func (b *bench) largeFile(ctx context.Context) error {
+	begun := time.Now()
+	if _, err := b.update(ctx, gb); err != nil {
+		return err
+	}
+	u, err := b.usage()
+	row("memory after a file of 1 GB", "flat", "", "%.1f MB, %.1f MB anonymous; it took %s", u.resident, u.anonymous, short(time.Since(begun)))
+	return err
+}
+
+func median(all []time.Duration) time.Duration {
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// short is a duration in three digits or so.
+func short(d time.Duration) string {
+	if d > time.Second {
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(10 * time.Microsecond).String()
+}
