@@ -235,10 +235,8 @@ func anyRollout(t *rapid.T) api.Rollout {
 // plan makes a plan and holds it to the rules. What is so of all plans, and dear to
 // find out, it looks for in some.
 func (h *history) plan(t *rapid.T) Plan {
-	in, before := h.input(), ""
-	h.plans++
-	looks := h.plans%8 == 0
-	if looks {
+	in, before, looks := h.input(), "", h.plans%8 == 7
+	if h.plans++; looks {
 		before = dump(in)
 	}
 	p := Make(in)
