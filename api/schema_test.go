@@ -42,11 +42,7 @@ func isFresh(t *testing.T, kind, file string, want []byte) {
 // What the schema refuses, Decode refuses too, and the other way round for
 // whatever a schema can say.
 func TestSchemaAgreesWithDecode(t *testing.T) {
-	var s spec.Schema
-	if err := json.Unmarshal(generate(t), &s); err != nil {
-		t.Fatal(err)
-	}
-	validator := validate.NewSchemaValidator(&s, nil, "", strfmt.Default)
+	agrees := agreement(t, generate(t), good, func(doc []byte) error { _, err := Decode("f", doc); return err })
 	for _, edit := range []struct {
 		name, old, new string
 		ok             bool
@@ -128,18 +124,31 @@ func TestSchemaAgreesWithDecode(t *testing.T) {
 		{"other kind", "kind: HotPatch\n", "kind: HotPath\n", false},
 		{"capital name", "{name: game}", "{name: Game}", false},
 	} {
-		t.Run(edit.name, func(t *testing.T) {
-			doc := strings.Replace(good, edit.old, edit.new, 1)
-			_, err := Decode("f", []byte(doc))
-			var v any
-			if err := yaml.Unmarshal([]byte(doc), &v); err != nil {
-				t.Fatal(err)
-			}
-			result := validator.Validate(v)
-			if (err == nil) != edit.ok || result.IsValid() != edit.ok {
-				t.Errorf("want accepted: %t\nDecode: %v\nschema: %v\n%s", edit.ok, err, result.Errors, doc)
-			}
-		})
+		t.Run(edit.name, func(t *testing.T) { agrees(t, edit.old, edit.new, edit.ok) })
+	}
+}
+
+// agreement holds a schema and a decoder to the same judgement of a document with
+// one change.
+func agreement(t *testing.T, schema []byte, document string, decode func([]byte) error) func(t *testing.T, before, after string, ok bool) {
+	t.Helper()
+	var s spec.Schema
+	if err := json.Unmarshal(schema, &s); err != nil {
+		t.Fatal(err)
+	}
+	validator := validate.NewSchemaValidator(&s, nil, "", strfmt.Default)
+	return func(t *testing.T, before, after string, ok bool) {
+		t.Helper()
+		doc := strings.Replace(document, before, after, 1)
+		err := decode([]byte(doc))
+		var v any
+		if err := yaml.Unmarshal([]byte(doc), &v); err != nil {
+			t.Fatal(err)
+		}
+		result := validator.Validate(v)
+		if (err == nil) != ok || result.IsValid() != ok {
+			t.Errorf("want accepted: %t\nDecode: %v\nschema: %v\n%s", ok, err, result.Errors, doc)
+		}
 	}
 }
 

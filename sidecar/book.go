@@ -107,31 +107,27 @@ func (b *book) entry(path string) entry {
 // change applies f to the page and writes it down. When writing fails the page
 // in memory is as f left it all the same, for the truth to be told.
 func (b *book) change(f func(*page) error) error {
-	return b.write(f, (*atomicfile.File).Commit)
-}
-
-func (b *book) write(change func(*page) error, commit func(*atomicfile.File) error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := change(&b.page); err != nil {
+	if err := f(&b.page); err != nil {
 		return err
 	}
 	content, err := json.Marshal(b.page)
 	if err != nil {
 		return err
 	}
-	f, err := atomicfile.Create(b.root, bookName)
+	out, err := atomicfile.Create(b.root, bookName)
 	if err != nil {
 		return err
 	}
-	defer f.Abort()
-	if err := f.Chmod(bookMode); err != nil {
+	defer out.Abort()
+	if err := out.Chmod(bookMode); err != nil {
 		return err
 	}
-	if _, err := f.Write(content); err != nil {
+	if _, err := out.Write(content); err != nil {
 		return fmt.Errorf("write %s: %w", bookName, err)
 	}
-	return commit(f)
+	return out.Commit()
 }
 
 // note is change without writing it down: after a crash the book says less, and
@@ -142,11 +138,11 @@ func (b *book) note(f func(*page)) {
 	f(&b.page)
 }
 
-// begin writes down what is about to be put in place. It waits for no disk: the
-// next life of the container reads it all the same, and after a loss of power an
-// update that nobody was told of may as well not have begun.
+// begin writes down what is about to be put in place. It waits for the disk, for the
+// sake of the other files: the page has them all, and a loss of power must not
+// damage what they were answered.
 func (b *book) begin(a ask, digest string) error {
-	return b.write(func(p *page) error { return p.begin(a, digest) }, (*atomicfile.File).CommitSoon)
+	return b.change(func(p *page) error { return p.begin(a, digest) })
 }
 
 // expect notes what should be in place by another record than this, unless

@@ -72,20 +72,7 @@ func Write(root *os.Root, name string, content []byte) error {
 // Commit puts the content in place. When it returns nil the new content is
 // there even after a loss of power.
 func (f *File) Commit() error {
-	if err := f.Sync(); err != nil {
-		f.Abort()
-		return fmt.Errorf("replace %s: %w", f.name, err)
-	}
-	if err := f.CommitSoon(); err != nil {
-		return err
-	}
-	return syncDir(f.root, path.Dir(f.name))
-}
-
-// CommitSoon is Commit for content that a loss of power may take back, or even
-// damage: no disk is waited for.
-func (f *File) CommitSoon() error {
-	err := f.File.Close()
+	err := errors.Join(f.Sync(), f.File.Close())
 	if err == nil {
 		err = f.root.Rename(f.temp, f.name)
 	}
@@ -93,7 +80,7 @@ func (f *File) CommitSoon() error {
 		f.root.Remove(f.temp)
 		return fmt.Errorf("replace %s: %w", f.name, err)
 	}
-	return nil
+	return syncDir(f.root, path.Dir(f.name))
 }
 
 // Abort throws the new content away; the old stays. After Commit it does

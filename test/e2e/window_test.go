@@ -39,7 +39,6 @@ func TestWindowExampleIsReleasedByNight(t *testing.T) {
 	after, err := on.Lives(s.ctx, "realm", "main")
 	s.must(err)
 	s.must(stage.SameLives(before, after))
-
 }
 
 // endRealm takes back what the test put on the stage.

@@ -79,10 +79,13 @@ func TestPostgresTakesExtensions(t *testing.T) {
 	two.do("INSERT INTO cart VALUES ('apple')")
 	leave := visitors(t, func() error { return visit(db) })
 
-	is := p.becomes("v2", &api.Reload{Signal: "SIGHUP"})
-	if is.OldProcesses < 3 || is.StaleDirs != 0 {
-		t.Errorf("observed %+v, want all of Postgres on the old binary", is)
-	}
+	p.becomes("v2", &api.Reload{Signal: "SIGHUP"})
+	// On a busy machine the stop may have no time for all their directories: the
+	// passes that follow have.
+	p.sees("all of Postgres on the old binary and nobody's directory left behind", func(o api.Observed) bool {
+		is := o.Containers[0]
+		return is.OldProcesses >= 3 && is.StaleDirs == 0
+	})
 	for _, s := range []*session{one, two} {
 		eventually(t, func() error { return s.is("SHOW shop.greeting", "v2") })
 	}
