@@ -63,8 +63,8 @@ vulncheck: ## known vulnerabilities in what our programs call
 unit: ## all but the cluster's tests, with the race detector
 	go test -race -vet=off -ldflags=-w $$(go list ./... | grep -v /test/e2e)
 
-prove: ## the planner's rules over 100,000 random histories, and its small worlds with one disturbance more
-	$(GO) test -vet=off $(FLAGS) ./reconciler/plan -run 'TestAnyHistory|TestSmallWorlds' -rapid.checks=10000 -rapid.nofailfile -deep -timeout 4h -v
+prove: ## the planner's rules over 100,000 random histories, and its small worlds with two disturbances
+	$(GO) test -vet=off $(FLAGS) ./reconciler/plan -run 'TestAnyHistory|TestSmallWorlds' -rapid.checks=50000 -rapid.nofailfile -disturbances 2 -timeout 4h -v
 
 box-test: box ## the cluster in a box: mends what died, leaves nothing behind
 	cd test/cluster && $(GO) test -vet=off $(FLAGS) -count=1 -timeout 15m .

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-var deep = flag.Bool("deep", false, "have one disturbance more in every small world")
+var disturbances = flag.Int("disturbances", 1, "how many things disturb a small world on one way")
 
 // TestSmallWorlds goes through all that can happen in some small worlds, in every
 // order, breadth first: agents that answer now or later, pods that die or fail, and
@@ -18,9 +18,6 @@ var deep = flag.Bool("deep", false, "have one disturbance more in every small wo
 // things happen then.
 func TestSmallWorlds(t *testing.T) {
 	for _, w := range smallWorlds {
-		if *deep {
-			w.disturbances++
-		}
 		t.Run(strings.ReplaceAll(w.name, " ", "-"), func(t *testing.T) {
 			t.Parallel()
 			e := &explorer{world: w, ids: map[digestOf]int32{}}
@@ -55,7 +52,7 @@ type explorer struct {
 }
 
 func (e *explorer) explore(t *testing.T) {
-	e.find(state{cluster: e.world.build(), left: int32(e.world.disturbances)}, -1, "the beginning")
+	e.find(state{cluster: e.world.build(), left: int32(*disturbances)}, -1, "the beginning")
 	for len(e.queue) > 0 {
 		s := e.queue[0]
 		e.queue[0] = state{}

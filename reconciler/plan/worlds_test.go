@@ -10,11 +10,10 @@ import (
 
 // smallWorld is a cluster in the middle of which everything may happen.
 type smallWorld struct {
-	name         string
-	pods         int
-	disturbances int // and one more if they are explored deeply
-	shape        shape
-	rollout      api.Rollout
+	name    string
+	pods    int
+	shape   shape
+	rollout api.Rollout
 	// partitions and versions that somebody may push.
 	partitions []api.IntOrPercent
 	versions   []string
@@ -28,27 +27,27 @@ var (
 )
 
 var smallWorlds = []smallWorld{
-	{name: "four pods, two at once", pods: 4, disturbances: 1, shape: shape{image: true},
+	{name: "four pods, two at once", pods: 4, shape: shape{image: true},
 		rollout:    api.Rollout{MaxConcurrent: api.Count(2), MaxUnavailable: api.Count(2)},
 		partitions: []api.IntOrPercent{api.Count(0), api.Count(1), api.Count(3)}, versions: []string{"v1", "v2", "v3"}},
-	{name: "four pods, rolled back", pods: 4, disturbances: 1, shape: shape{image: true},
+	{name: "four pods, rolled back", pods: 4, shape: shape{image: true},
 		rollout:    api.Rollout{MaxConcurrent: api.Count(2), MaxUnavailable: api.Count(2), OnFailure: api.FailureRollback, FailureThreshold: api.Count(2)},
 		partitions: []api.IntOrPercent{api.Count(0), api.Count(2)}, versions: []string{"v1", "v2", "v3"}},
-	{name: "three pods, rolled back", pods: 3, disturbances: 2, shape: shape{image: true},
+	{name: "three pods, rolled back", pods: 3, shape: shape{image: true},
 		rollout:    api.Rollout{MaxConcurrent: api.Count(1), MaxUnavailable: api.Count(1), OnFailure: api.FailureRollback},
 		partitions: []api.IntOrPercent{api.Count(0), api.Count(2)}, versions: []string{"v1", "v2", "v3"}},
-	{name: "three pods, past a failure", pods: 3, disturbances: 1, shape: shape{image: true},
+	{name: "three pods, past a failure", pods: 3, shape: shape{image: true},
 		rollout:    api.Rollout{MaxConcurrent: api.Count(1), MaxUnavailable: api.Count(2), FailureThreshold: api.Count(2), Analysis: []api.Analysis{smokeOfPods}},
 		partitions: []api.IntOrPercent{api.Count(0)}, versions: []string{"v1", "v2"}},
-	{name: "three pods, by steps", pods: 3, disturbances: 1, shape: shape{image: true}, slowGit: true,
+	{name: "three pods, by steps", pods: 3, shape: shape{image: true}, slowGit: true,
 		rollout: api.Rollout{MaxConcurrent: api.Count(2), MaxUnavailable: api.Count(2), Steps: []api.Step{
 			{Partition: api.Count(2)}, {Analysis: &api.Analysis{Name: "errors"}}, {Partition: api.Count(1)}, {Pause: &api.Pause{}}}},
 		partitions: []api.IntOrPercent{api.Count(0), api.Count(2)}, versions: []string{"v1", "v2", "v3"}},
-	{name: "two pods, with gates", pods: 2, disturbances: 1, shape: shape{image: true}, slowGit: true,
+	{name: "two pods, with gates", pods: 2, shape: shape{image: true}, slowGit: true,
 		rollout: api.Rollout{MaxConcurrent: api.Count(1), MaxUnavailable: api.Count(1), OnFailure: api.FailureRollback,
 			Analysis: []api.Analysis{errorsAmong, smokeOfPods}},
 		partitions: []api.IntOrPercent{api.Count(0), api.Count(1)}, versions: []string{"v1", "v2"}},
-	{name: "three pods, with files", pods: 3, disturbances: 1, shape: shape{image: true, files: true},
+	{name: "three pods, with files", pods: 3, shape: shape{image: true, files: true},
 		rollout:    api.Rollout{MaxConcurrent: api.Count(1), MaxUnavailable: api.Count(1), FailureThreshold: api.Count(2)},
 		partitions: []api.IntOrPercent{api.Count(0), api.Count(1)}, versions: []string{"v1", "v2"}},
 }
@@ -106,7 +105,7 @@ func (w smallWorld) moves(c *cluster, left int) []move {
 	if p := c.progress; p != nil && p.Step <= len(c.way()) && c.way()[p.Step-1].Pause != nil {
 		moves = append(moves, does("somebody promotes", 0, func(c *cluster) { c.promotion = api.Promotion{Revision: p.Revision, Step: p.Step} }))
 	}
-	if c.results != nil && len(c.results.Failed) > 0 {
+	if r := c.results; r != nil && r.For == c.asksFor() && len(r.Failed) > 0 {
 		moves = append(moves, does("somebody has it measured again", 0, func(c *cluster) { c.spec += "'" }))
 	}
 	moves = append(moves, w.commits(c)...)
