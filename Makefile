@@ -11,7 +11,7 @@ GO := CGO_ENABLED=0 go
 FLAGS := -trimpath -tags grpcnotrace
 BUILD := $(GO) build $(FLAGS) -ldflags "-s -w"
 
-.PHONY: build box cluster cluster-down images stage demo demo-down test lint vulncheck unit e2e box-test bench bench-plan bench-swap bench-sidecar soak test-vm
+.PHONY: build box cluster cluster-down images stage demo demo-down test lint vulncheck unit prove e2e box-test bench bench-plan bench-swap bench-sidecar soak test-vm
 build: ## the four programs into bin/
 	$(BUILD) -o bin/ ./cmd/...
 
@@ -62,6 +62,9 @@ vulncheck: ## known vulnerabilities in what our programs call
 
 unit: ## all but the cluster's tests, with the race detector
 	go test -race -vet=off -ldflags=-w $$(go list ./... | grep -v /test/e2e)
+
+prove: ## the planner's rules over 100,000 random histories, and its small worlds with two disturbances
+	$(GO) test -vet=off $(FLAGS) ./reconciler/plan -run 'TestAnyHistory|TestSmallWorlds' -rapid.checks=50000 -rapid.nofailfile -disturbances 2 -timeout 4h -v
 
 box-test: box ## the cluster in a box: mends what died, leaves nothing behind
 	cd test/cluster && $(GO) test -vet=off $(FLAGS) -count=1 -timeout 15m .

@@ -15,8 +15,8 @@ type Analysis struct {
 	// Name, by which the status calls it.
 	Name string `json:"name"`
 	// When it is taken: before the first pod, between batches of pods, after the
-	// last one, or of each pod that has changed.
-	When []Moment `json:"when"`
+	// last one, or of each pod that has changed. That of a step is taken there.
+	When []Moment `json:"when,omitempty"`
 
 	// What is measured: one of these.
 	HTTP       *HTTPMeasure       `json:"http,omitempty"`
@@ -52,6 +52,8 @@ const (
 	MomentBetween Moment = "between"
 	MomentAfter   Moment = "after"
 	MomentPod     Moment = "pod"
+	// MomentStep is that of an analysis which is a step; nobody writes it.
+	MomentStep Moment = "step"
 )
 
 var moments = []Moment{MomentBefore, MomentBetween, MomentAfter, MomentPod}
@@ -134,13 +136,25 @@ func (v *validation) analyses(list []Analysis) {
 	seen := map[string]bool{}
 	for i, a := range list {
 		field := fmt.Sprintf("spec.rollout.analysis[%d]", i)
-		v.check(namePattern.MatchString(a.Name), field+".name", "want a lower case DNS name, got %q", a.Name)
 		v.check(!seen[a.Name], field+".name", "%q stands here twice", a.Name)
 		seen[a.Name] = true
 		v.moments(field+".when", a)
-		v.measure(field, a)
-		v.limits(field, a)
+		v.analysis(field, a)
 	}
+}
+
+func (v *validation) analysis(field string, a Analysis) {
+	v.check(namePattern.MatchString(a.Name), field+".name", "want a lower case DNS name, got %q", a.Name)
+	v.measure(field, a)
+	v.limits(field, a)
+}
+
+// step checks the analysis that is a step: it is taken once, of no pod.
+func (v *validation) step(field string, a Analysis) {
+	v.check(len(a.When) == 0, field+".when", "does not belong here: it is taken when the rollout comes to this step")
+	why := a.needsPod()
+	v.check(why == "", field, "%s, and a step is measured for all of them; such an analysis stands in spec.rollout.analysis with when: [pod]", why)
+	v.analysis(field, a)
 }
 
 func (v *validation) moments(field string, a Analysis) {
@@ -149,16 +163,21 @@ func (v *validation) moments(field string, a Analysis) {
 		v.check(slices.Contains(moments, m), fmt.Sprintf("%s[%d]", field, i), "want one of %s, got %q", words(moments), m)
 		v.check(!slices.Contains(a.When[:i], m), fmt.Sprintf("%s[%d]", field, i), "%q stands here twice", m)
 	}
-	why := ""
+	why := a.needsPod()
+	v.check(why == "" || len(a.When) == 1 && a.When[0] == MomentPod, field, "want [pod] alone: %s", why)
+}
+
+// needsPod says why it can only be taken of a pod; "" if it need not be.
+func (a Analysis) needsPod() string {
 	switch {
 	case a.Exec != nil:
-		why = "exec is run in a pod"
+		return "exec is run in a pod"
 	case a.HTTP != nil && a.HTTP.Port != 0:
-		why = "http.port is one of a pod"
+		return "http.port is one of a pod"
 	case a.names(PodNameVariable):
-		why = PodNameVariable + " is the name of a pod"
+		return PodNameVariable + " is the name of a pod"
 	}
-	v.check(why == "" || len(a.When) == 1 && a.When[0] == MomentPod, field, "want [pod] alone: %s", why)
+	return ""
 }
 
 // names tells whether a text stands somewhere in what is measured.

@@ -214,11 +214,14 @@ type Rollout struct {
 	// revision.
 	Window Windows `json:"window,omitzero"`
 	// OnFailure says what follows when pods have failed: Pause, the default, has
-	// each keep its place among those that may be changing; Rollback takes all pods
+	// each keep its place among those that may be changing, or with a
+	// FailureThreshold lets nobody else begin; Rollback takes all pods
 	// back to the stable revision.
 	OnFailure FailurePolicy `json:"onFailure,omitempty"`
-	// FailureThreshold is how many pods must have failed for a rollback; default 1.
-	// A percentage is rounded up. No more than stop the rollout anyway are needed.
+	// FailureThreshold is how many pods must have failed for what OnFailure says. A
+	// percentage is rounded up. For a rollback the default is 1, and no more than stop
+	// the rollout anyway are needed. With Pause the rollout goes past fewer, and lets
+	// nobody else begin from then on.
 	FailureThreshold IntOrPercent `json:"failureThreshold,omitzero"`
 	// ProgressDeadlineSeconds is how long a pod that was Ready when it was told to
 	// change may be not Ready, until it has failed; default 0: forever.

@@ -85,6 +85,11 @@ func TestSchemaAgreesWithDecode(t *testing.T) {
 		{"an interval without a unit", `"40%"`, "0, analysis: [{name: smoke, when: [after], interval: '5', http: {url: 'http://x/'}}]", false},
 		{"a Secret", `"40%"`, "0, analysis: [{name: smoke, when: [after], success: 'true', kubernetes: {apiVersion: v1, kind: Secret, name: x}}]", false},
 		{"steps", `"40%"`, "0, steps: [{partition: 75%}, {pause: {}}, {partition: 3}, {pause: {duration: 1h30m}}]", true},
+		{"a step that measures", `"40%"`, "0, steps: [{partition: 3}, {analysis: {name: errors, http: {url: 'http://x/'}, success: 'result < 3', count: 3}}]", true},
+		{"a step that measures at times", `"40%"`, "0, steps: [{analysis: {name: errors, when: [after], http: {url: 'http://x/'}}}]", false},
+		{"a step that measures a pod", `"40%"`, "0, steps: [{analysis: {name: errors, http: {port: 80}}}]", false},
+		{"a step that runs something", `"40%"`, "0, steps: [{analysis: {name: errors, exec: {container: main, command: [x]}}}]", false},
+		{"a step that measures nothing", `"40%"`, "0, steps: [{analysis: {name: errors}}]", false},
 		{"a step of two kinds", `"40%"`, "0, steps: [{partition: 3, pause: {}}]", false},
 		{"a step of no kind", `"40%"`, "0, steps: [{}]", false},
 		{"a step of another kind", `"40%"`, "0, steps: [{setWeight: 20}]", false},
@@ -227,6 +232,7 @@ func tellRules(s *jsonschema.Schema) {
 		order.Items.Enum = append(order.Items.Enum, key)
 	}
 	tellAnalysis(at(s, "spec.rollout.analysis"))
+	at(s, "spec.rollout.analysis").Required = append(at(s, "spec.rollout.analysis").Required, "when")
 	at(s, "spec.rollout.protect").OneOf = given([]string{"label"}, []string{"annotation"})
 	at(s, "spec.rollout.protect.label").Pattern, at(s, "spec.rollout.protect.annotation").Pattern = qualifiedPattern.String(), qualifiedPattern.String()
 	at(s, "spec.rollout.protect.deadline").Pattern = durationPattern
@@ -234,7 +240,9 @@ func tellRules(s *jsonschema.Schema) {
 	dependsOn.UniqueItems = true
 	name := strings.Trim(namePattern.String(), "^$")
 	dependsOn.Items.Pattern = "^(" + name + "/)?" + name + "$"
-	at(s, "spec.rollout.steps").OneOf = given([]string{"partition"}, []string{"pause"})
+	at(s, "spec.rollout.steps").OneOf = given([]string{"partition"}, []string{"pause"}, []string{"analysis"})
+	tellAnalysis(at(s, "spec.rollout.steps.analysis"))
+	ofNoPod(at(s, "spec.rollout.steps.analysis"))
 	at(s, "spec.rollout.steps.pause.duration").Pattern = durationPattern
 	at(s, "spec.files").OneOf = given([]string{"from"}, []string{"url", "sha256"})
 }
@@ -261,6 +269,16 @@ func tellAnalysis(s *jsonschema.Schema) {
 	at(s, "http").Not = &jsonschema.Schema{Required: []string{"port", "credentials"}}
 	at(s, "http.port").Minimum, at(s, "http.port").Maximum = "1", "65535"
 	at(s, "kubernetes.kind").Not = &jsonschema.Schema{Enum: []any{"Secret"}}
+}
+
+// ofNoPod takes away what only an analysis of a pod has, or one that is no step.
+func ofNoPod(s *jsonschema.Schema) {
+	s.Properties.Delete("when")
+	s.Properties.Delete("exec")
+	s.OneOf = given([]string{"http"}, []string{"prometheus"}, []string{"kubernetes"})
+	at(s, "http").Properties.Delete("port")
+	at(s, "http").Properties.Delete("path")
+	at(s, "http").OneOf, at(s, "http").Not = given([]string{"url"}), nil
 }
 
 func given(alternatives ...[]string) []*jsonschema.Schema {

@@ -45,6 +45,8 @@ type HotPatchStatus struct {
 	Verdict *Verdict `json:"verdict,omitempty"`
 	// Progress on the rollout's steps, if it has some.
 	Progress *Progress `json:"progress,omitempty"`
+	// Gates are what came of the rollout's gates, of those that still count.
+	Gates *GateResults `json:"gates,omitempty"`
 	// Pods are rows while there are at most MaxPodRows; Failures are always
 	// complete.
 	Pods     []PodRow `json:"pods,omitempty"`
@@ -102,6 +104,18 @@ type Verdict struct {
 	// Inconclusive: nothing has failed, and nobody knows whether all is well.
 	Inconclusive bool      `json:"inconclusive,omitempty"`
 	Since        time.Time `json:"since"`
+}
+
+// GateResults are what came of gates that were measured to the end: whoever leads
+// next neither measures them again nor forgets who failed. A gate is an analysis, its
+// moment and, of a pod, the beginning of its UID: "smoke pod 5f3c09ab-12ef".
+type GateResults struct {
+	// For is what they were judged for: the revision, and the digest of the spec. For
+	// anything else they mean nothing.
+	For    string   `json:"for"`
+	Passed []string `json:"passed,omitempty"`
+	// Failed, and why.
+	Failed map[string]string `json:"failed,omitempty"`
 }
 
 // DeferredPod is one that the rollout wants and may not have.

@@ -18,6 +18,19 @@ type Step struct {
 	Partition IntOrPercent `json:"partition,omitzero"`
 	// Pause waits for a person, or for its duration to pass.
 	Pause *Pause `json:"pause,omitempty"`
+	// Analysis is taken when the rollout comes to this step, which is passed when it
+	// has succeeded. What fails ends the rollout as OnFailure says.
+	Analysis *Analysis `json:"analysis,omitempty"`
+}
+
+// kinds is how many of a step's fields are given.
+func (s Step) kinds() (n int) {
+	for _, given := range []bool{s.Partition.Set, s.Pause != nil, s.Analysis != nil} {
+		if given {
+			n++
+		}
+	}
+	return n
 }
 
 // Pause is a rest between two steps.
@@ -101,7 +114,7 @@ func (v *validation) steps(r Rollout) {
 	var last IntOrPercent
 	for i, s := range r.Steps {
 		field := fmt.Sprintf("spec.rollout.steps[%d]", i)
-		v.check(s.Partition.Set != (s.Pause != nil), field, "give one of partition and pause")
+		v.check(s.kinds() == 1, field, "give one of partition, pause and analysis")
 		if s.Partition.Set {
 			v.share(fmt.Sprintf("steps[%d].partition", i), s.Partition)
 			v.check(!s.Partition.above(last), field+".partition", "%s would hold more pods than the %s of an earlier step; steps only let more pods go", s.Partition, last)
@@ -111,6 +124,9 @@ func (v *validation) steps(r Rollout) {
 		if s.Pause != nil && s.Pause.Duration != "" {
 			d, err := time.ParseDuration(s.Pause.Duration)
 			v.check(err == nil && minPause <= d && d <= maxPause, field+".pause.duration", "want 1s to 168h, such as 10m; leave it out to wait for a person; got %q", s.Pause.Duration)
+		}
+		if s.Analysis != nil {
+			v.step(field+".analysis", *s.Analysis)
 		}
 	}
 }

@@ -148,7 +148,7 @@ func (v *validation) rollout(r Rollout) {
 	v.check(0 <= r.MinReadySeconds && r.MinReadySeconds <= maxMinReady, "spec.rollout.minReadySeconds", "want 0 to %d, got %d", maxMinReady, r.MinReadySeconds)
 	v.check(r.OnFailure == "" || r.OnFailure == FailurePause || r.OnFailure == FailureRollback, "spec.rollout.onFailure", "want Pause or Rollback, got %q", r.OnFailure)
 	v.share("failureThreshold", r.FailureThreshold)
-	v.check(!r.FailureThreshold.Set || r.FailureThreshold.moves(), "spec.rollout.failureThreshold", "with 0 a rollback would begin before anything failed")
+	v.check(!r.FailureThreshold.Set || r.FailureThreshold.moves(), "spec.rollout.failureThreshold", "with 0 it would be reached before anything failed")
 	v.check(0 <= r.ProgressDeadlineSeconds && r.ProgressDeadlineSeconds <= maxMinReady, "spec.rollout.progressDeadlineSeconds", "want 0 to %d, got %d", maxMinReady, r.ProgressDeadlineSeconds)
 	v.analyses(r.Analysis)
 	v.check(r.MaxConcurrent.moves(), "spec.rollout.maxConcurrent", "with 0 nothing would ever change; to hold pods back use partition")

@@ -22,8 +22,8 @@ type measurer interface {
 	Measure(ctx context.Context, a api.Analysis, namespace string, pod gates.Pod) gates.Measured
 }
 
-// analyses measures, aside of the loop, for the gates that plans ask for. All that
-// it knows can be measured again.
+// analyses measures, aside of the loop, for the gates that plans ask for. What is over
+// goes into the record; the rest can be measured again.
 type analyses struct {
 	measurer measurer
 	jobs     *jobs
@@ -46,15 +46,15 @@ func newAnalyses(m measurer, metrics *metrics, ended func()) *analyses {
 	return &analyses{measurer: m, jobs: j, metrics: metrics, runs: map[string]map[string]*measuring{}}
 }
 
-// judged is what came of the gates of a HotPatch so far.
-func (a *analyses) judged(hotpatch string) map[string]plan.Judged {
+// judged is what came of the gates of a HotPatch so far, as recorded and since.
+func (a *analyses) judged(t *tracked) map[string]plan.Judged {
+	judged := plan.Recorded(t.record.Gates)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.runs[hotpatch]) == 0 {
-		return nil
+	if judged == nil && len(a.runs[t.key]) > 0 {
+		judged = map[string]plan.Judged{}
 	}
-	judged := map[string]plan.Judged{}
-	for key, m := range a.runs[hotpatch] {
+	for key, m := range a.runs[t.key] {
 		judged[key], _ = m.run.Stands(m.analysis)
 	}
 	return judged
@@ -122,7 +122,11 @@ func (a *analyses) wait() { a.jobs.wait() }
 
 // analysisOf is what a gate measures; a plan names none that Git does not have.
 func analysisOf(t *tracked, g plan.Gate) api.Analysis {
-	list := t.accepted.HotPatch.Spec.Rollout.Analysis
+	rollout := t.accepted.HotPatch.Spec.Rollout
+	if g.Step > 0 {
+		return *rollout.Steps[g.Step-1].Analysis
+	}
+	list := rollout.Analysis
 	if i := slices.IndexFunc(list, func(a api.Analysis) bool { return a.Name == g.Analysis }); i >= 0 {
 		return list[i]
 	}

@@ -102,7 +102,7 @@ func TestFailedMeasurementRollsBack(t *testing.T) {
 	if got.status.Verdict == nil || got.status.Verdict.Reason != want || !strings.HasSuffix(got.subject, want) {
 		t.Errorf("verdict %+v, subject %q", got.status.Verdict, got.subject)
 	}
-	if len(j.analyses.judged("default/game")) > 0 {
+	if len(j.analyses.judged(j.tracked["default/game"])) > 0 {
 		t.Error("what was measured is kept for nobody")
 	}
 }
@@ -138,7 +138,7 @@ func TestLateMeasurementIsDropped(t *testing.T) {
 	a.pursue(t.Context(), tr, nil, []plan.Gate{g}, time.Now())
 	close(release)
 	a.wait()
-	if got := a.judged("default/game")[g.Key()]; got.State != plan.GateRunning {
+	if got := a.judged(tr)[g.Key()]; got.State != plan.GateRunning {
 		t.Errorf("judged %+v by a measurement from before", got)
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 // lead runs a leader that follows main of a real Git server, and commits its
 // results to a branch there, until the test ends or stop is called.
-func lead(t *testing.T, repo *gittest.Repo, statusBranch string, cluster observer) (r *Reconciler, stop func()) {
+func lead(t *testing.T, repo *gittest.Repo, statusBranch string, cluster observer, before ...func(*Reconciler)) (r *Reconciler, stop func()) {
 	t.Helper()
 	git := gitsource.Options{URL: repo.URL, Branch: "main"}
 	source, err := gitsource.NewSource(git)
@@ -39,6 +39,9 @@ func lead(t *testing.T, repo *gittest.Repo, statusBranch string, cluster observe
 	r.recorder = &recorder{branch: writer, cluster: "box", metrics: r.metrics, wake: newTrigger(), stepped: func() { r.trigger.fire(workEnded) }}
 	if pods, ok := cluster.(annotator); ok {
 		r.executor.pods = pods
+	}
+	for _, change := range before {
+		change(r)
 	}
 	log, err := logging.New(t.Output(), "text", "debug")
 	if err != nil {

@@ -67,6 +67,6 @@ func (l *loop) look(s sight) {
 	}
 	t.record = t.status(l.options.Cluster, now, p)
 	said := result{t.record, t.subject()}
-	t.rests = idle && t.problem == nil && l.recorder.holds(t.key, t.record.Progress) && reflect.DeepEqual(said, t.said)
+	t.rests = idle && t.problem == nil && t.record.Progress.Same(l.recorder.progress(t.key)) && reflect.DeepEqual(said, t.said)
 	t.said = said
 }

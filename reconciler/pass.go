@@ -201,11 +201,11 @@ func (l *loop) plan(t *tracked, pods []kube.Pod) *plan.Plan {
 		WaitsFor:    t.waitsFor,
 		Deferred:    t.record.DeferredSince(t.accepted.revision.ID),
 		Progress:    t.record.Progress,
-		Unrecorded:  !l.recorder.holds(t.key, t.record.Progress),
+		Recorded:    l.recorder.progress(t.key),
 		Promotion:   promotion,
 		Spec:        t.accepted.spec,
 		Verdict:     t.record.Verdict,
-		Gates:       l.analyses.judged(t.key),
+		Gates:       l.analyses.judged(t),
 		Now:         time.Now(),
 	}
 	input.Unjudged, input.Refusal = l.admission.verdict(t)

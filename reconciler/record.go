@@ -265,10 +265,10 @@ func stepped(before, after map[string]api.HotPatchStatus) bool {
 	return false
 }
 
-// holds tells whether Git has a HotPatch's progress. A crash loses what it has
-// not, so that nothing may be done yet that takes it for granted.
-func (r *recorder) holds(key string, p *api.Progress) bool {
+// progress is what Git holds of a HotPatch's. A crash loses what it does not, so that
+// nothing may be done yet that takes more for granted.
+func (r *recorder) progress(key string) *api.Progress {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return p.Same(r.written[key].Progress)
+	return r.written[key].Progress
 }

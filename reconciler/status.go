@@ -27,7 +27,7 @@ func (t *tracked) status(cluster string, now time.Time, p *plan.Plan) api.HotPat
 		if len(s.Pods) > api.MaxPodRows {
 			s.Pods = nil
 		}
-		s.Verdict = p.Verdict
+		s.Verdict, s.Gates = p.Verdict, p.Results
 		if p.Reached {
 			s.Stable = reached(s)
 		}

@@ -29,8 +29,8 @@ func promote(ctx context.Context, s Streams, args []string) error {
 	switch {
 	case at.Step < 1 || at.Step > len(steps) || api.StepsID(steps[:at.Step-1]) != at.Passed:
 		return otherSteps(e.item.File)
-	case steps[at.Step-1].Partition.Set && !*full:
-		return waitsForPods(e.name, at.Step, len(steps))
+	case steps[at.Step-1].Pause == nil && !*full:
+		return waitsForNobody(e.name, at.Step, len(steps), steps[at.Step-1])
 	}
 	promotion := api.Promotion{Revision: at.Revision, Step: at.Step, Full: *full}
 	promoted := func(h api.HotPatch) bool {

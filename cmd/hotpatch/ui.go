@@ -217,8 +217,12 @@ func notOnSteps(name string) error {
 	return fmt.Errorf("%s is on no step, as far as is recorded; `hotpatch status %s` tells where it is", name, name)
 }
 
-func waitsForPods(name string, step, steps int) error {
-	return fmt.Errorf("%s is at step %d of %d, which waits for its pods and for nobody; --full lets it go past all pauses that follow", name, step, steps)
+func waitsForNobody(name string, step, steps int, at api.Step) error {
+	what := "its pods"
+	if at.Analysis != nil {
+		what = "analysis " + at.Analysis.Name
+	}
+	return fmt.Errorf("%s is at step %d of %d, which waits for %s and for nobody; --full lets it go past all pauses that follow", name, step, steps, what)
 }
 
 func otherSteps(file string) error {

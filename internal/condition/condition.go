@@ -96,16 +96,22 @@ func (c *Condition) words(err error) string {
 // programs that have no use for a compiler.
 func Check(file string, h api.HotPatch) error {
 	var errs []error
-	for i, a := range h.Spec.Rollout.Analysis {
+	check := func(field string, a api.Analysis) {
 		for _, c := range [][2]string{{"success", a.Success}, {"failure", a.Failure}} {
-			field, text := c[0], c[1]
-			if text == "" {
+			if c[1] == "" {
 				continue
 			}
-			if _, err := Compile(text); err != nil {
-				errs = append(errs, &api.Error{File: file, Object: api.KindHotPatch + " " + h.Key(),
-					Field: fmt.Sprintf("spec.rollout.analysis[%d].%s", i, field), Reason: err.Error()})
+			if _, err := Compile(c[1]); err != nil {
+				errs = append(errs, &api.Error{File: file, Object: api.KindHotPatch + " " + h.Key(), Field: field + "." + c[0], Reason: err.Error()})
 			}
+		}
+	}
+	for i, a := range h.Spec.Rollout.Analysis {
+		check(fmt.Sprintf("spec.rollout.analysis[%d]", i), a)
+	}
+	for i, step := range h.Spec.Rollout.Steps {
+		if step.Analysis != nil {
+			check(fmt.Sprintf("spec.rollout.steps[%d].analysis", i), *step.Analysis)
 		}
 	}
 	return errors.Join(errs...)

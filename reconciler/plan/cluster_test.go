@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -27,21 +28,26 @@ type cluster struct {
 	// deferred as the last plan that was done had them.
 	deferred []api.DeferredPod
 	// spec is what else Git says, verdict what is recorded of it.
-	spec      string
-	verdict   *api.Verdict
-	gates     map[string]Judged // what came of them
-	passed    map[string]string // between batches: by analysis, for which pods
-	promotion api.Promotion
+	spec    string
+	verdict *api.Verdict
+	gates   map[string]Judged // what came of those that are measured
+	passed  map[string]string // between batches: by analysis, for which pods
+	// judgedAt is, by step, which analysis was passed there, for what; and what
+	// stands of that in the record.
+	judgedAt, recordedAt map[int]string
+	promotion            api.Promotion
 	// progress as the last plan had it, and as Git holds it: the same, while the
 	// Git server is up.
 	progress, recorded *api.Progress
-	gitDown            bool
-	stands             *api.Progress // that of the plan that is judged
-	pods               []*simPod
-	unknown            map[string]bool // images that no registry has
-	pulled             map[string]bool // "node image"
-	started            int             // containers, so far
-	now                time.Time
+	// results of gates that are over, likewise.
+	results, recordedResults *api.GateResults
+	gitDown                  bool
+	stands                   *api.Progress // that of the plan that is judged
+	pods                     []*simPod
+	unknown                  map[string]bool // images that no registry has
+	pulled                   map[string]bool // "node image"
+	started                  int             // containers, so far
+	now                      time.Time
 }
 
 // simPod is a pod with what is true of it, in plain fields that no plan reads.
@@ -78,13 +84,13 @@ var noon = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 func newCluster() *cluster {
 	var h api.HotPatch
 	h.Default()
-	return &cluster{rollout: h.Spec.Rollout, unknown: map[string]bool{}, pulled: map[string]bool{}, passed: map[string]string{}, now: noon}
+	return &cluster{rollout: h.Spec.Rollout, unknown: map[string]bool{}, pulled: map[string]bool{}, passed: map[string]string{}, judgedAt: map[int]string{}, now: noon}
 }
 
 func (c *cluster) input() Input {
 	in := Input{HotPatch: "game", Target: "Deployment game", Revision: c.revision, Stable: c.stable, Rollout: c.rollout, Now: c.now,
 		Suspended: c.suspended, SuspendedBy: c.suspendedBy, WaitsFor: c.waitsFor, Deferred: map[string]time.Time{},
-		Progress: c.progress, Unrecorded: !c.progress.Same(c.recorded), Promotion: c.promotion, Spec: c.spec, Verdict: c.verdict, Gates: c.gates}
+		Progress: c.progress, Recorded: c.recorded, Promotion: c.promotion, Spec: c.spec, Verdict: c.verdict, Gates: c.judged()}
 	if c.judges && c.admitted != c.revision.ID {
 		in.Unjudged, in.Refusal = true, c.refusal
 	}
@@ -161,7 +167,7 @@ func (c *cluster) alive() []*simPod {
 // that was reached.
 func (c *cluster) act(plan Plan) {
 	c.verdict = plan.Verdict
-	c.keep(plan.Gates)
+	c.keep(plan)
 	for _, a := range plan.Actions {
 		p := c.byUID(a.UID)
 		if a.Kind == Admit {
@@ -190,101 +196,30 @@ func (c *cluster) act(plan Plan) {
 		reached := c.revision
 		c.stable = &reached
 	}
-	if c.progress = plan.Progress; !c.gitDown {
+	if c.progress = plan.Progress; c.progress != nil {
+		maps.DeleteFunc(c.judgedAt, func(step int, _ string) bool { return step < c.progress.Step })
+	}
+	if !c.gitDown {
 		c.record()
 	}
 }
 
 // record has the Git server take what it was told.
-func (c *cluster) record() { c.gitDown, c.recorded = false, c.progress }
+func (c *cluster) record() {
+	c.gitDown = false
+	c.pushed()
+}
+
+func (c *cluster) pushed() {
+	c.recorded, c.recordedResults, c.recordedAt = c.progress, c.results, maps.Clone(c.judgedAt)
+}
 
 // reborn has the reconciler end, and another one read what Git holds.
-func (c *cluster) reborn() { c.progress = c.recorded }
+func (c *cluster) reborn() {
+	c.progress, c.results, c.gates, c.judgedAt = c.recorded, c.recordedResults, nil, map[int]string{}
+	maps.Copy(c.judgedAt, c.recordedAt)
+}
 
 func (c *cluster) byUID(uid string) *simPod {
 	return c.pods[slices.IndexFunc(c.pods, func(p *simPod) bool { return p.UID == uid })]
-}
-
-// update has the sidecar put the files of a revision in place, and returns why
-// it did not.
-func (p *simPod) update(r Revision, now time.Time) string {
-	for _, f := range r.Files {
-		if p.hasFile(f) {
-			continue
-		}
-		if p.refuse != "" {
-			return p.refuse
-		}
-		p.Files.Files = []api.ObservedFile{{Path: f.Path, Version: f.Version, SHA256: f.SHA256, State: api.FileUpdated, Time: now}}
-		p.moved = now
-		if p.files = f.Version; len(r.Containers) == 0 {
-			p.at = r.ID
-		}
-	}
-	return ""
-}
-
-// work has a pod's agent do all that is asked of it, and say what it saw.
-func (c *cluster) work(p *simPod) {
-	if p.Node == "" || p.Gone {
-		return
-	}
-	p.Observed.Prepared = nil
-	for _, want := range p.Prepare.Containers {
-		p.Observed.Prepared = append(p.Observed.Prepared, c.pull(p.Node, want))
-	}
-	if p.Desired.Revision == "" {
-		return
-	}
-	before := p.Observed.Containers
-	p.Observed.Revision, p.Observed.Containers = p.Desired.Revision, nil
-	for _, want := range p.Desired.Containers {
-		p.Observed.Containers = append(p.Observed.Containers, c.since(before, c.swap(p, want)))
-	}
-	if len(before) == 0 && p.born != "" {
-		p.moved = c.now // what was started so is proven from when it is seen
-	}
-	p.Touched = p.Touched || p.at == p.Desired.Revision // then there is a label
-}
-
-// since gives what was seen the time at which it was first so.
-func (c *cluster) since(before []api.ObservedContainer, is api.ObservedContainer) api.ObservedContainer {
-	is.Time = c.now
-	for _, was := range before {
-		is.Time = was.Time
-		if was != is {
-			is.Time = c.now
-		}
-	}
-	return is
-}
-
-func (c *cluster) pull(node string, want api.DesiredContainer) api.PreparedImage {
-	is := api.PreparedImage{Container: want.Name, Image: want.Image, State: api.StateReady}
-	if c.unknown[want.Image] {
-		is.State, is.Message = api.StateFailed, want.Image+": not found"
-		return is
-	}
-	c.pulled[node+" "+want.Image] = true
-	return is
-}
-
-func (c *cluster) swap(p *simPod, want api.DesiredContainer) api.ObservedContainer {
-	is := api.ObservedContainer{Name: want.Name, ContainerID: p.ContainerIDs[want.Name], Image: want.Image, State: api.StatePatched}
-	there := p.at == p.Desired.Revision
-	if !there {
-		p.moved = c.now
-	}
-	p.at = p.Desired.Revision
-	switch {
-	case p.fail != "" && !there && (p.failOn == "" || p.failOn == p.Desired.Revision):
-		is.State, is.Message, p.at = api.StateFailed, p.fail, ""
-	case is.ContainerID == "":
-		is.State, is.Message, p.at = api.StateFailed, "does not run", ""
-	case want.Image == "":
-		is.State, is.Image = api.StateRestored, "game:own"
-	case want.Reload != nil:
-		is.State = api.StateReloaded
-	}
-	return is
 }

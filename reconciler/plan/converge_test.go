@@ -18,19 +18,15 @@ func (h *history) converge(t *rapid.T) {
 		h.act(p)
 		h.judge(Judged{State: GateSuccessful}, func(Gate) bool { return true })
 		h.workAll()
-		if dump(h.input()) == before && !p.Again.IsZero() {
+		switch same := dump(h.input()) == before; {
+		case same && !p.Again.IsZero():
 			h.now = p.Again
-			continue
-		}
-		if dump(h.input()) == before && strings.Contains(p.Message, "until somebody runs hotpatch promote game") {
+		case same && strings.Contains(p.Message, "until somebody runs hotpatch promote game"):
 			h.promotion = api.Promotion{Revision: p.Progress.Revision, Step: p.Progress.Step}
-			continue
-		}
-		if dump(h.input()) == before {
+		case same:
 			h.settled(t, p)
 			return
-		}
-		if i > steps {
+		case i > steps:
 			t.Fatalf("no end after %d steps\n%s%s", steps, h.told(p), h.show())
 		}
 	}
@@ -40,7 +36,7 @@ func (h *history) converge(t *rapid.T) {
 func (h *history) heal() {
 	h.remove()
 	clear(h.unknown)
-	clear(h.gates) // as for a process that has just begun: what failed is measured again
+	h.gates, h.results = nil, nil // as where the record was lost: what failed is measured again
 	h.suspended = false
 	h.rollout.ProgressDeadlineSeconds = 0
 	h.record()
@@ -59,41 +55,49 @@ func (h *history) heal() {
 
 // settled holds the end of a history to what was asked for.
 func (h *history) settled(t *rapid.T, p Plan) {
-	complain := func(what string) { t.Fatalf("%s\n%s%s%s", what, h.told(p), h.show(), h.truth()) }
-	if len(p.Actions) > 0 {
-		complain("there is still something to do, and it changes nothing")
-	}
-	if stopped := h.verdict != nil && h.verdict.Do == api.FailurePause; stopped {
-		if p.Phase != h.restful() {
-			complain("this should be " + string(h.restful()))
-		}
-		return // wherever pods were then
-	}
-	if p.Counts.Updated != h.share() || p.Counts.Desired != h.share() {
-		complain("not as many are on the revision as should be")
-	}
-	if p.Phase != h.restful() || len(p.Failures) > 0 {
-		complain("this should be " + string(h.restful()))
-	}
-	for _, pod := range h.alive() {
-		if pod.on() != h.revision.ID && !h.onStable(pod) {
-			complain(pod.Name + " is neither on the revision nor on the stable one")
-		}
+	if wrong := h.unlikeAnEnd(p); wrong != "" {
+		t.Fatalf("%s\n%s%s%s", wrong, h.told(p), h.show(), h.truth())
 	}
 }
 
+// unlikeAnEnd says why a cluster where nothing happens any more is not what was
+// asked for.
+func (c *cluster) unlikeAnEnd(p Plan) string {
+	if len(p.Actions) > 0 {
+		return "there is still something to do, and it changes nothing"
+	}
+	if p.Phase != c.restful() {
+		return "this should be " + string(c.restful())
+	}
+	if stopped := c.verdict != nil && c.verdict.Do == api.FailurePause; stopped {
+		return "" // wherever pods were then
+	}
+	if len(p.Failures) > 0 {
+		return "something has failed, and nothing says so"
+	}
+	if p.Counts.Updated != c.share() || p.Counts.Desired != c.share() {
+		return "not as many are on the revision as should be"
+	}
+	for _, pod := range c.alive() {
+		if pod.on() != c.revision.ID && !c.onStable(pod) {
+			return pod.Name + " is neither on the revision nor on the stable one"
+		}
+	}
+	return ""
+}
+
 // restful is the phase in which nothing is to be done.
-func (h *history) restful() api.Phase {
+func (c *cluster) restful() api.Phase {
 	switch {
-	case len(h.pods) == 0:
+	case len(c.pods) == 0:
 		return api.PhasePending
-	case h.verdict != nil && h.verdict.Inconclusive:
+	case c.verdict != nil && c.verdict.Inconclusive:
 		return api.PhasePaused
-	case h.verdict != nil && h.verdict.Do == api.FailurePause:
+	case c.verdict != nil && c.verdict.Do == api.FailurePause:
 		return api.PhaseDegraded
-	case h.verdict != nil:
+	case c.verdict != nil:
 		return api.PhaseRolledBack
-	case h.share() < len(h.pods):
+	case c.share() < len(c.pods):
 		return api.PhasePaused
 	}
 	return api.PhaseComplete
@@ -101,7 +105,7 @@ func (h *history) restful() api.Phase {
 
 // onStable: on the stable revision or, where there is none, the pod's own
 // images, be it that nobody ever touched it.
-func (h *history) onStable(p *simPod) bool {
-	in := h.input()
+func (c *cluster) onStable(p *simPod) bool {
+	in := c.input()
 	return p.on() == stableOf(in).ID || in.Stable == nil && p.Observed.Revision == ""
 }

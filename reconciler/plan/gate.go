@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"hotpatch.dev/hotpatch/api"
@@ -33,14 +34,28 @@ type Gate struct {
 	When     api.Moment
 	// Pod that is judged, by name, and its UID; "" for the pods together.
 	Pod, UID string
-	// For is what it is judged for: what Git asks, and which pods have changed. For
-	// anything else it is judged anew.
+	// Step that it is, from 1; 0 for what is no step.
+	Step int
+	// Of is which pods have changed, between batches, or "none" at a step that was
+	// come to before any had: that says nothing of those that have since.
+	Of string
+	// For is what Git asks. For anything else it is judged anew.
 	For string
 }
 
 // Key tells gates apart.
-func (g Gate) Key() string {
-	return strings.Join([]string{g.Analysis, string(g.When), g.UID, g.For}, " ")
+func (g Gate) Key() string { return g.ID() + " " + g.For }
+
+// uidLength is as much of a pod's UID as no other pod has.
+const uidLength = 13
+
+// ID tells apart the gates of what Git asks for.
+func (g Gate) ID() string {
+	words := []string{g.Analysis, string(g.When), g.UID[:min(len(g.UID), uidLength)], g.Of}
+	if g.Step > 0 {
+		words[2] = strconv.Itoa(g.Step)
+	}
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
 }
 
 // String is how people see a gate.
@@ -52,6 +67,8 @@ func (g Gate) String() string {
 		return "analysis " + g.Analysis + " between batches"
 	case api.MomentAfter:
 		return "analysis " + g.Analysis + " after the last pod"
+	case api.MomentStep:
+		return "analysis " + g.Analysis + " at step " + strconv.Itoa(g.Step)
 	}
 	return "analysis " + g.Analysis + " of pod " + g.Pod
 }
@@ -64,10 +81,26 @@ func (w *world) gatesAt(m api.Moment, p Pod, of string) (gates []Gate) {
 	}
 	for _, a := range w.in.Rollout.Analysis {
 		if a.At(m) {
-			gates = append(gates, Gate{a.Name, m, p.Name, p.UID, strings.TrimSpace(w.in.Revision.ID + " " + w.in.Spec + " " + of)})
+			gates = append(gates, Gate{Analysis: a.Name, When: m, Pod: p.Name, UID: p.UID, Of: of, For: w.asked()})
 		}
 	}
 	return gates
+}
+
+// asked is what Git asks for, in two digests.
+func (w *world) asked() string { return strings.TrimSpace(w.in.Revision.ID + " " + w.in.Spec) }
+
+// gatesAtStep is the one that a step is, if it is one.
+func (w *world) gatesAtStep(step int) []Gate {
+	a := w.steps()[step-1].Analysis
+	if a == nil || w.in.Verdict != nil {
+		return nil
+	}
+	g := Gate{Analysis: a.Name, When: api.MomentStep, Step: step, For: w.asked()}
+	if !slices.ContainsFunc(w.pods, w.given) {
+		g.Of = "none"
+	}
+	return []Gate{g}
 }
 
 // closed are those of some gates that have not been passed.
@@ -154,6 +187,9 @@ func (w *world) gates(next step) (gates []Gate) {
 	}
 	if !w.window.closed { // what was good hours ago says little
 		gates = append(gates, next.gates...)
+	}
+	if w.underway() { // it is of those that have changed, as that of a pod is
+		gates = append(gates, w.gatesAtStep(w.way.progress.Step)...)
 	}
 	return append(gates, w.atTheEnd()...)
 }

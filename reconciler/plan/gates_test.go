@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,24 +13,35 @@ import (
 
 // What the dumb cluster and its twin know of gates.
 
-// keep forgets what came of other gates.
-func (c *cluster) keep(gates []Gate) {
+// judged is what came of gates, the recorded ones included.
+func (c *cluster) judged() map[string]Judged {
+	judged := map[string]Judged{}
+	maps.Copy(judged, Recorded(c.results))
+	maps.Copy(judged, c.gates)
+	return judged
+}
+
+// keep has what is over in the record, and forgets what came of other gates.
+func (c *cluster) keep(p Plan) {
 	kept := map[string]Judged{}
-	for _, g := range gates {
+	for _, g := range p.Gates {
 		if j, ok := c.gates[g.Key()]; ok {
 			kept[g.Key()] = j
 		}
 	}
-	c.gates = kept
+	c.gates, c.results = kept, p.Results
 }
 
 // judge has something come of those gates that a plan asks for and are running.
 func (c *cluster) judge(j Judged, is func(Gate) bool) {
-	gates := Make(c.input()).Gates
-	c.keep(gates)
-	for _, g := range gates {
+	p := Make(c.input())
+	c.keep(p)
+	for _, g := range p.Gates {
 		if _, over := c.gates[g.Key()]; is(g) && !over {
 			c.gates[g.Key()] = j
+			if g.When == api.MomentStep && j.State == GateSuccessful {
+				c.judgedAt[g.Step] = g.Analysis + " " + g.For
+			}
 			if g.When == api.MomentBetween && j.State == GateSuccessful {
 				c.passed[g.Analysis] = c.begun()
 			}
@@ -41,7 +53,7 @@ func (c *cluster) judge(j Judged, is func(Gate) bool) {
 // ordered for it.
 func (c *cluster) unjustGate(v *api.Verdict) string {
 	is := func(s GateState) bool {
-		for _, j := range c.gates {
+		for _, j := range c.judged() {
 			if j.State == s {
 				return true
 			}
@@ -50,7 +62,7 @@ func (c *cluster) unjustGate(v *api.Verdict) string {
 	}
 	switch {
 	case c.suspended || v.Inconclusive && v.Do != api.FailurePause || !v.Inconclusive && !is(GateFailed) || v.Inconclusive && !is(GateInconclusive):
-		return fmt.Sprintf("%+v of %+v", v, c.gates)
+		return fmt.Sprintf("%+v of %+v", v, c.judged())
 	case v.Do == api.FailureRollback && c.rollout.OnFailure != api.FailureRollback:
 		return "nobody asked for a rollback"
 	}
@@ -65,14 +77,33 @@ func (c *cluster) of(m api.Moment, p *simPod) map[string]GateState {
 			states[a.Name] = GateRunning
 		}
 	}
+	if len(states) == 0 {
+		return nil
+	}
+	note := func(id string, is GateState) {
+		words := strings.SplitN(id, " ", 3)
+		if _, asked := states[words[0]]; asked && words[1] == string(m) && (p == nil || strings.HasPrefix(p.UID, words[2])) {
+			states[words[0]] = is
+		}
+	}
 	for key, j := range c.gates {
-		words := strings.Split(key, " ")
-		if _, asked := states[words[0]]; asked && words[1] == string(m) && (p == nil || words[2] == p.UID) {
-			states[words[0]] = j.State
+		if id, ok := strings.CutSuffix(key, " "+c.asksFor()); ok {
+			note(id, j.State)
+		}
+	}
+	if r := c.results; r != nil && r.For == c.asksFor() {
+		for _, id := range r.Passed {
+			note(id, GateSuccessful)
+		}
+		for id := range r.Failed {
+			note(id, GateFailed)
 		}
 	}
 	return states
 }
+
+// asksFor is what Git says, as gates have it.
+func (c *cluster) asksFor() string { return strings.TrimSpace(c.revision.ID + " " + c.spec) }
 
 func passed(states map[string]GateState) bool {
 	for _, s := range states {

@@ -19,14 +19,15 @@ func Make(in Input) Plan {
 		w = newWorld(in) // in which other pods are held
 		next = w.next()
 	}
-	p := Plan{Counts: w.counts(), Actions: next.actions, Progress: w.way.progress, Verdict: in.Verdict, Gates: w.gates(next)}
+	p := Plan{Counts: w.counts(), Actions: next.actions, Progress: w.way.progress, Verdict: in.Verdict}
+	p.Gates, p.Results = w.divide(w.gates(next))
 	p.Rows, p.Failures = w.rows(next.passed)
 	p.Deferred = w.deferred(next.passed)
 	p.Warnings = w.warnings()
 	p.Phase, p.Message, p.Hold = w.phase(next)
 	p.Again = w.again(next)
 	if p.Reached = w.finished(p.Counts) && len(p.Failures) == 0; p.Reached {
-		p.Progress = nil
+		p.Progress, p.Results = nil, nil
 	}
 	return p
 }
@@ -69,6 +70,7 @@ type world struct {
 	pods         []Pod // counted, in the order in which they change
 	chosen, held []Pod
 	isChosen     map[string]bool // by UID
+	tolerance    tolerance
 	window       window
 	way          way
 }
@@ -92,6 +94,7 @@ func newWorld(in Input) *world {
 		}
 	}
 	w.isChosen = byUID(w.chosen)
+	w.tolerance = w.tolerate()
 	return w
 }
 
@@ -163,6 +166,7 @@ func (w *world) actions() step {
 			next = append(next, p)
 		}
 	}
+	next = w.past(next)
 	if len(next) == 0 || w.in.Verdict != nil {
 		return back
 	}

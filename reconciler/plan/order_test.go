@@ -20,7 +20,7 @@ func passedOver(c *cluster, p Plan) string {
 	}
 	var waiting []*simPod
 	for _, pod := range c.alive() {
-		if pod.Ready && !c.protected(pod) && !pod.changing() && pod.Desired.Revision == "" && pod.at+pod.files == "" && len(pod.ContainerIDs) > 0 {
+		if pod.Ready && !c.protected(pod) && !pod.changing() && !(c.enough() > 0 && c.speaksAgainst(pod)) && pod.Desired.Revision == "" && pod.at+pod.files == "" && len(pod.ContainerIDs) > 0 {
 			waiting = append(waiting, pod)
 		}
 	}

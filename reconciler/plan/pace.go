@@ -37,7 +37,8 @@ func (w *world) pace() *pace {
 		atOnce:  max(1, w.in.Rollout.MaxConcurrent.Of(total)),
 		mayLack: max(1, w.in.Rollout.MaxUnavailable.OfRoundedDown(total)),
 	}
-	p.changing, p.holding, p.unavailable = len(w.those(w.busy)), len(w.those(w.holding)), len(w.those(w.lacking))
+	changing := func(p Pod) bool { return w.busy(p) && !w.spared(p) }
+	p.changing, p.holding, p.unavailable = len(w.those(changing)), len(w.those(w.holding)), len(w.those(w.lacking))
 	return p
 }
 
@@ -67,7 +68,7 @@ func (p *pace) take(w *world, pod Pod) (held string) {
 func (p *pace) inTheWay(w *world, pod Pod) string {
 	r := w.in.Rollout
 	unsettled := w.those(w.inDoubt)
-	lacking := w.those(func(p Pod) bool { return w.busy(p) || w.gated(p) || !p.Ready })
+	lacking := w.those(func(p Pod) bool { return !w.spared(p) && (w.busy(p) || w.gated(p)) || !p.Ready })
 	switch {
 	case len(unsettled) >= p.atOnce:
 		return fmt.Sprintf("maxConcurrent %s holds the rest until these have %s: %s", r.MaxConcurrent, w.changed(), named(unsettled))
@@ -84,7 +85,7 @@ func (w *world) readyFirst() string {
 
 // inDoubt: it holds a place, and not only for time to pass.
 func (w *world) inDoubt(p Pod) bool {
-	return w.busy(p) || w.gated(p) || w.proving(p) && !p.Ready
+	return !w.spared(p) && (w.busy(p) || w.gated(p) || w.proving(p) && !p.Ready)
 }
 
 // changed is what a pod must have done to give its place to another, in words.
@@ -121,7 +122,9 @@ func (w *world) those(are func(Pod) bool) (pods []Pod) {
 func (w *world) lacking(p Pod) bool { return w.holding(p) || !p.Ready }
 
 // holding a place of maxConcurrent.
-func (w *world) holding(p Pod) bool { return w.busy(p) || w.proving(p) || w.gated(p) }
+func (w *world) holding(p Pod) bool {
+	return !w.spared(p) && (w.busy(p) || w.proving(p) || w.gated(p))
+}
 
 // proving: on the revision, but not yet Ready there for as long as was asked for.
 // The stable revision has proven itself: who is on it holds up nobody, least of

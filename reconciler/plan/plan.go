@@ -83,12 +83,13 @@ type Input struct {
 	// recorded, be it of something else.
 	Spec    string
 	Verdict *api.Verdict
-	// Gates are what came of those that were to be judged, by their keys.
+	// Gates are what came of those that were to be judged, now and as Recorded, by
+	// their keys.
 	Gates map[string]Judged
 	// Progress on the rollout's steps, as the last plan had it; nil: none yet.
 	Progress *api.Progress
-	// Unrecorded: Git does not hold that Progress yet.
-	Unrecorded bool
+	// Recorded is the Progress that Git holds.
+	Recorded *api.Progress
 	// Promotion is what a person has let go on.
 	Promotion api.Promotion
 	Pods      []Pod
@@ -145,9 +146,10 @@ type Plan struct {
 	Again time.Time
 	// Verdict on Revision, old or new, to be recorded; nil: none.
 	Verdict *api.Verdict
-	// Gates are to be judged now, or were and count: results of others mean nothing
-	// any more.
-	Gates []Gate
+	// Gates are to be judged now; Results are of those that were and still count, to
+	// be recorded. Results of others mean nothing any more.
+	Gates   []Gate
+	Results *api.GateResults
 	// Reached: every pod was observed on Revision, which is now the stable one.
 	Reached bool
 }

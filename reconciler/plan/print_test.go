@@ -101,3 +101,12 @@ func (c *cluster) show() string {
 	}
 	return out.String()
 }
+
+// truth is what no plan reads.
+func (c *cluster) truth() string {
+	var out strings.Builder
+	for _, p := range c.alive() {
+		fmt.Fprintf(&out, "%s in truth: asked for %q, is on %q, seen on %q, files of %q, sidecar error %q\n", p.Name, p.Desired.Revision, p.at, p.Observed.Revision, p.files, p.SidecarError)
+	}
+	return out.String()
+}

@@ -33,6 +33,7 @@ var rules = []struct {
 	{"what was judged is not tried again", triedAgain},
 	{"a verdict says why to its end", verdictUntold},
 	{"nobody goes past a gate", pastAGate},
+	{"nobody else begins once enough have failed", pastTheThreshold},
 	{"the partition is kept", beyondPartition},
 	{"no step is passed before its time", tooFar},
 	{"nobody begins before Git knows the step", aheadOfGit},
@@ -40,6 +41,23 @@ var rules = []struct {
 	{"images are ahead of the first swap on every node", unprepared},
 	{"counts are what one counts by hand", miscounted},
 	{"reached is what all pods are on", notReached},
+}
+
+// holdTo takes over what a plan says of itself, and holds the plan to the rules.
+func (c *cluster) holdTo(p Plan) (wrong string) {
+	if wrong = unjust(c, p); wrong != "" {
+		return wrong
+	}
+	if !p.Reached { // what it was reached by
+		c.keep(p)
+	}
+	c.verdict, c.stands = p.Verdict, p.Progress // in memory at once, whatever comes of the record
+	for _, rule := range rules {
+		if wrong = rule.broken(c, p); wrong != "" {
+			return fmt.Sprintf("rule %q is broken: %s", rule.name, wrong)
+		}
+	}
+	return ""
 }
 
 func untouchable(c *cluster, p Plan) string {
@@ -86,10 +104,11 @@ func (p *simPod) changing() bool {
 func tooManyAtOnce(c *cluster, p Plan) string {
 	before, after := 0, 0
 	for _, pod := range c.alive() {
-		if pod.changing() {
+		changes := pod.changing() && !c.spared(pod)
+		if changes {
 			before++
 		}
-		if pod.changing() || applied(p, pod) {
+		if changes || applied(p, pod) {
 			after++
 		}
 	}
@@ -100,7 +119,7 @@ func tooManyAtOnce(c *cluster, p Plan) string {
 func tooManyPlaces(c *cluster, p Plan) string {
 	before, after := 0, 0
 	for _, pod := range c.alive() {
-		holds := pod.changing() || c.proving(pod) || c.gated(pod)
+		holds := !c.spared(pod) && (pod.changing() || c.proving(pod) || c.gated(pod))
 		if holds {
 			before++
 		}
@@ -114,7 +133,7 @@ func tooManyPlaces(c *cluster, p Plan) string {
 func tooManyUnavailable(c *cluster, p Plan) string {
 	before, after := 0, 0
 	for _, pod := range c.alive() {
-		lacking := pod.lacking() || c.proving(pod) || c.gated(pod)
+		lacking := !pod.Ready || !c.spared(pod) && (pod.changing() || c.proving(pod) || c.gated(pod))
 		if lacking {
 			before++
 		}

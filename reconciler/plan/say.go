@@ -114,7 +114,7 @@ func (w *world) stand(next step) (phase api.Phase, message, hold string) {
 	case trouble != "" && w.in.Suspended:
 		return api.PhaseDegraded, trouble + "; " + w.suspended(), ""
 	case trouble != "":
-		return api.PhaseDegraded, trouble + w.noWayBack(), ""
+		return api.PhaseDegraded, trouble + w.noWayBack() + w.pausing(), ""
 	case w.in.Suspended:
 		return api.PhasePaused, w.suspended() + w.toldBefore(), "suspended"
 	}

@@ -41,7 +41,7 @@ import (
 //	born POD v2                it was started on the image of that version
 //	waits [for NAME…]          other HotPatches that are not Complete
 //	policy [WORDS]             admission controls judge images, and refuse them
-//	steps partition=75% pause partition=2 pause=10m    or none
+//	steps partition=75% pause partition=2 pause=10m analysis=errors    or none
 //	promote v2@2               what stands in Git; also v2@full
 //	unreachable, reachable     the Git server, where progress is recorded
 //	reborn                     another reconciler, which knows what is recorded
@@ -204,7 +204,7 @@ var settings = map[string]func(*cluster, []string) error{
 	"unreachable": func(c *cluster, _ []string) error { c.gitDown = true; return nil },
 	"reachable":   func(c *cluster, _ []string) error { c.record(); return nil },
 	"reborn":      func(c *cluster, _ []string) error { c.reborn(); return nil },
-	"lose":        func(c *cluster, _ []string) error { c.recorded = nil; return nil },
+	"lose":        func(c *cluster, _ []string) error { c.recorded, c.recordedResults = nil, nil; return nil },
 	"revision": func(c *cluster, args []string) error {
 		c.revision = parseShape(args[1:]).revision(args[0])
 		return nil

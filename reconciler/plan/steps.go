@@ -26,11 +26,16 @@ type wait struct {
 // nothing.
 func (w *world) waits(at *api.Progress) wait {
 	var waits wait
-	switch step := w.steps()[at.Step-1]; {
+	step := w.steps()[at.Step-1]
+	if step.Pause == nil {
+		at.Since = time.Time{}
+	}
+	switch {
 	case step.Pause != nil:
 		waits = w.pause(at, *step.Pause)
+	case step.Analysis != nil:
+		waits = w.analysed(at.Step)
 	default: // a partition is there when its pods are
-		at.Since = time.Time{}
 	}
 	if waits == (wait{}) {
 		waits = w.unsettled(at.Step)
@@ -51,6 +56,15 @@ func (w *world) pause(at *api.Progress, p api.Pause) wait {
 	}
 	if until := at.Since.Add(p.Lasts()); w.in.Now.Before(until) {
 		return wait{words: "paused until " + until.UTC().Format("Mon 2006-01-02 15:04:05 MST"), rests: true, until: until}
+	}
+	return wait{}
+}
+
+// analysed waits until the analysis of a step has succeeded. That stands in the
+// record with the next step: it is not measured again.
+func (w *world) analysed(step int) wait {
+	if closed := w.closed(w.gatesAtStep(step)); len(closed) > 0 {
+		return wait{words: "judged by analysis " + closed[0].Analysis}
 	}
 	return wait{}
 }
@@ -138,5 +152,5 @@ func (w *world) partitionAt(step int) (partition api.IntOrPercent, hold int) {
 // Until it does no other pod begins, so that a crash finds none that is further
 // than the record.
 func (w *world) ahead() bool {
-	return w.way.progress != nil && (w.in.Unrecorded || !w.way.progress.Same(w.in.Progress))
+	return w.way.progress != nil && !w.way.progress.Same(w.in.Recorded)
 }

@@ -24,6 +24,8 @@ func parseSteps(words []string) (steps []api.Step, err error) {
 			err = s.Partition.UnmarshalJSON([]byte(value))
 		case "pause":
 			s.Pause = &api.Pause{Duration: value}
+		case "analysis":
+			s.Analysis = &api.Analysis{Name: value}
 		case "none":
 			continue
 		default:
@@ -48,7 +50,9 @@ func (c *cluster) promote(args []string) (err error) {
 func anySteps(t *rapid.T) (steps []api.Step) {
 	partition := rapid.SampledFrom([]api.IntOrPercent{api.Count(0), api.Count(1), api.Count(3), api.Percent(25), api.Percent(50), api.Percent(75), api.Percent(100)})
 	for range rapid.SampledFrom([]int{0, 0, 0, 1, 2, 3, 5}).Draw(t, "steps") {
-		switch rapid.IntRange(0, 3).Draw(t, "kind") {
+		switch rapid.IntRange(0, 4).Draw(t, "kind") {
+		case 4:
+			steps = append(steps, api.Step{Analysis: &api.Analysis{Name: "errors"}})
 		case 0:
 			steps = append(steps, api.Step{Pause: &api.Pause{}})
 		case 1:
@@ -125,6 +129,9 @@ func tooFar(c *cluster, p Plan) string {
 		over := pause != nil && pause.Duration != "" && !from.Since.IsZero() && c.now.Sub(from.Since) >= pause.Lasts()
 		if pause != nil && !promoted && !over {
 			return fmt.Sprintf("past the pause at step %d", i)
+		}
+		if a := steps[i-1].Analysis; a != nil && c.judgedAt[i] != a.Name+" "+c.asksFor() {
+			return fmt.Sprintf("past analysis %s at step %d, which was passed for %q", a.Name, i, c.judgedAt[i])
 		}
 		there := c.count(func(p *simPod) bool { return p.on() == c.revision.ID && !c.proving(p) && !c.gated(p) })
 		if want := len(c.alive()) - max(c.onTheWay(i), c.holds(c.rollout.Partition)); there < want {

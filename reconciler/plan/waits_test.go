@@ -14,8 +14,12 @@ import (
 // silentWait: pods that could change do not, without a word of who is in the way,
 // or with the wrong one.
 func silentWait(c *cluster, p Plan) string {
-	unsettled := func(pod *simPod) bool { return pod.changing() || c.gated(pod) || c.proving(pod) && !pod.Ready }
-	lacks := func(pod *simPod) bool { return pod.lacking() || c.gated(pod) }
+	unsettled := func(pod *simPod) bool {
+		return !c.spared(pod) && (pod.changing() || c.gated(pod) || c.proving(pod) && !pod.Ready)
+	}
+	lacks := func(pod *simPod) bool {
+		return !pod.Ready || !c.spared(pod) && (pod.changing() || c.gated(pod))
+	}
 	busy, lacking := c.count(unsettled), c.count(lacks)
 	total, words := len(c.alive()), fmt.Sprintf("%q, %d changing, %d lacking", p.Message, busy, lacking)
 	message, _, _ := strings.Cut(p.said(), "; ")
@@ -34,9 +38,6 @@ func silentWait(c *cluster, p Plan) string {
 	}
 	return ""
 }
-
-// lacking: people cannot count on it now.
-func (p *simPod) lacking() bool { return p.changing() || !p.Ready }
 
 func (c *cluster) count(are func(*simPod) bool) (n int) {
 	for _, pod := range c.alive() {

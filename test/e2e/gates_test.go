@@ -37,6 +37,33 @@ func TestFailedGateRollsBack(t *testing.T) {
 	s.must(stage.SameLives(before, s.lives()))
 }
 
+// A step that measures is gone past when it has succeeded, and takes all back when
+// the next one has failed.
+func TestStepsMeasure(t *testing.T) {
+	s := open(t)
+	before := s.lives()
+	const field = "kubernetes: {apiVersion: apps/v1, kind: Deployment, name: game-server, field: status.readyReplicas}"
+	s.edit(stage.Images, "newTag: v1", "newTag: v2")
+	s.edit(stage.Policy, "  rollout:\n", `  rollout:
+    onFailure: Rollback
+    steps:
+    - partition: 7
+    - analysis: {name: ready, `+field+`, success: result >= 7, count: 2, interval: 1s}
+    - partition: 5
+    - analysis: {name: more, `+field+`, success: result > 8}
+`)
+	s.push("Release v2, measured at two steps")
+	status := s.settled("game-server", api.PhaseRolledBack, 0, 8)
+	v := status.Verdict
+	if v == nil || !strings.HasPrefix(v.Reason, "analysis more at step 4 failed: result > 8 does not hold") {
+		t.Errorf("the verdict is %+v", v)
+	}
+	s.must(stage.SameLives(before, s.lives()))
+	if story := s.hotpatch("history", "game-server"); !strings.Contains(story, "3 of 8 on v2") {
+		t.Errorf("the history does not tell of a third pod:\n%s", story)
+	}
+}
+
 // A command is a gate where the namespace lets the reconciler run it, and a field of
 // an object one everywhere.
 func TestCommandAndFieldAreGates(t *testing.T) {
