@@ -69,16 +69,27 @@ Flags:
 Example:
   PROGRAM validate ./hotpatch
 `,
-	"plan": `Tell what the reconciler would do now if PATH or URL were what it follows.
+	"plan": `Tell what the reconciler would do now if PATH or URL were what it follows, or
+what a pull request would change.
 
 Usage:
   PROGRAM plan [PATH|URL] [flags]
+  PROGRAM plan [PATH] --base REF [--head REF] [flags]
 
 Nothing is changed. Exit codes: 0 nothing to do, 2 something to do, 3 not valid,
 1 could not tell. The actions are the next ones, not all that will follow: pods
 change a few at a time, and images are made ready before the first.
 
+With --base it compares two commits of the clone that PATH is in: images and files
+with their digests, which pods would change until the end, in their order, and what
+would be refused, which makes the exit code 3. It goes by the record of the status
+branch; with --kubeconfig it looks at the cluster. It begins where HEAD and the
+base parted, which takes a clone with that history.
+
 Flags:
+      --base REF                  review what merging into REF would change
+      --head REF                  what is to be merged (default HEAD)
+  -o, --output FORMAT             of a review: text, markdown or json
       --branch NAME               branch of URL (default main)
       --path DIR                  folder in the repository of URL (default .)
       --repo URL                  repository with the record of what was

@@ -91,6 +91,9 @@ var errHelp = errors.New("help was shown")
 // errChanges ends a plan that found something to do.
 var errChanges = errors.New("there are changes")
 
+// errRefused ends a review that has told what would be refused.
+var errRefused = errors.New("something would be refused")
+
 // errTrouble ends a watch of something that did not go well.
 var errTrouble = errors.New("it did not go well")
 
@@ -112,6 +115,8 @@ func exitCode(s Streams, err error) int {
 		return exitChanges
 	case errors.Is(err, errTrouble):
 		return exitTrouble
+	case errors.Is(err, errRefused):
+		return exitInvalid
 	case errors.As(err, &invalid{}):
 		printInvalid(s, err)
 		return exitInvalid
