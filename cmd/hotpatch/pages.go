@@ -5,7 +5,9 @@ const (
 	madeInClone = `The commit is made in the clone that you stand in, on its branch, with nothing
 else that you may have prepared. Only the fields that change are touched.
 `
-	editFlags = `      --dir DIR        folder in the clone that the HotPatch is built from
+	editFlags = `      --branch NAME    make the commit on a new branch, for a pull request, and
+                       leave the working tree as it is
+      --dir DIR        folder in the clone that the HotPatch is built from
                        (default .)
       --dry-run        print the diff, and change nothing
       --push           push the commit
@@ -33,6 +35,7 @@ Commands:
   status [NAME...]     show what was observed, from the status branch
   watch NAME           follow that until the rollout ends
   history NAME         show what was observed when, and who asked for it
+  set image|file NAME  ask for another image, or version of a file, by a commit
   promote NAME         let a rollout that pauses go on, by a commit
   suspend NAME         have nothing new start, by a commit (--namespace, --all)
   resume NAME          let it start again, by a commit (--namespace, --all)
@@ -124,6 +127,25 @@ Flags:
 
 Example:
   PROGRAM status game-server -o wide
+`,
+	"set": `Ask for another image of a container, or another version of a file.
+
+Usage:
+  PROGRAM set image NAME CONTAINER=IMAGE... [flags]
+  PROGRAM set file NAME PATH=VERSION... [flags]
+
+An image is changed where it is written: in the HotPatch, or in images of the
+kustomization that decides it. Of a file from this repository, --content puts
+another content in place; without it the content is as it was committed.
+
+` + madeInClone + `
+Flags:
+      --content FILE   what the file is to hold
+      --url URL        where the file is to be downloaded, with --sha256
+      --sha256 HEX     digest of what is there
+` + editFlags + `
+Example:
+  PROGRAM set image game-server main=registry.example/game:v2 --branch game-v2 --push
 `,
 	"promote": `Let a rollout that pauses go past the step that it is at.
 

@@ -31,6 +31,7 @@ var commands = map[string]func(context.Context, Streams, []string) error{
 	"status":   status,
 	"watch":    watch,
 	"history":  history,
+	"set":      set,
 	"promote":  promote,
 	"suspend":  suspend,
 	"resume":   resume,
