@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"hotpatch.dev/hotpatch/reconciler/render"
 )
@@ -164,8 +163,8 @@ func (c *clone) mode(ctx context.Context, name string) string {
 // hook for example, files are as they were.
 func (c *clone) commit(ctx context.Context, ch change) (commit, branch string, err error) {
 	names := append([]string{"--"}, ch.names()...)
-	if dirty, err := c.git(ctx, nil, append([]string{"status", "--porcelain"}, names...)...); err != nil || dirty != "" {
-		return "", "", errors.Join(err, c.uncommitted(dirty))
+	if err := c.clean(ctx, ch); err != nil {
+		return "", "", err
 	}
 	before := map[string][]byte{}
 	for name, content := range ch.files {
@@ -192,9 +191,11 @@ func (c *clone) commit(ctx context.Context, ch change) (commit, branch string, e
 	return strings.TrimSpace(commit), strings.TrimSpace(branch), err
 }
 
-func (c *clone) uncommitted(dirty string) error {
-	if dirty == "" {
-		return nil
+// clean tells whether nobody works on the files that are to change.
+func (c *clone) clean(ctx context.Context, ch change) error {
+	dirty, err := c.git(ctx, nil, append([]string{"status", "--porcelain", "--"}, ch.names()...)...)
+	if err != nil || dirty == "" {
+		return err
 	}
 	return fmt.Errorf("these have changes that are not committed; commit or stash them first:\n%s", strings.TrimRight(dirty, "\n"))
 }
@@ -219,15 +220,4 @@ func (c *clone) putBack(ctx context.Context, before map[string][]byte) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
-}
-
-// pushTimeout is more than a server with hooks takes.
-const pushTimeout = 2 * time.Minute
-
-// push pushes the branch to where git is set to push it.
-func (c *clone) push(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, pushTimeout)
-	defer cancel()
-	_, err := c.git(ctx, nil, "push", "-q")
-	return err
 }

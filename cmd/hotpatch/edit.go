@@ -16,6 +16,7 @@ import (
 // editor makes a commit that changes what one HotPatch asks for.
 type editor struct {
 	name, namespace, dir string
+	branch               string
 	dryRun, push         bool
 	known                record
 	clone                *clone
@@ -42,6 +43,7 @@ func newEditor(flags *pflag.FlagSet) *editor {
 	flags.StringVarP(&e.namespace, "namespace", "n", "", "")
 	flags.BoolVar(&e.dryRun, "dry-run", false, "")
 	flags.BoolVar(&e.push, "push", false, "")
+	flags.StringVar(&e.branch, "branch", "", "")
 	flags.StringVar(&e.known.repo, "repo", os.Getenv("HOTPATCH_REPO"), "")
 	flags.StringVar(&e.known.branch, "status-branch", "hotpatch-status", "")
 	flags.StringVar(&e.known.cluster, "cluster", "", "")
@@ -107,24 +109,38 @@ func document(content []byte, file string, h api.HotPatch) (yamledit.Document, e
 // set changes one field of the HotPatch in its file, and checks with wanted that
 // this is what the repository then asks for.
 func (e *editor) set(text string, wanted func(api.HotPatch) bool, field ...string) (map[string][]byte, error) {
-	content, err := e.clone.Read(e.item.File)
-	if err != nil {
-		return nil, err
-	}
-	d, err := document(content, e.item.File, e.item.HotPatch)
-	if err != nil {
-		return nil, err
-	}
-	changed, err := d.Set(text, field...)
-	if err != nil {
+	files := map[string][]byte{}
+	set := func(d yamledit.Document) ([]byte, error) { return d.Set(text, field...) }
+	if err := e.edit(files, set); err != nil {
 		return nil, fmt.Errorf("%s: set %s to %s: %w; do it by hand", e.item.File, strings.Join(field, "."), text, err)
 	}
-	files := map[string][]byte{e.item.File: changed}
 	after, err := e.after(files)
 	if err == nil && !wanted(after.HotPatch) {
 		err = fmt.Errorf("%s of HotPatch %s is set by a kustomization and not by %s; change it there", strings.Join(field, "."), e.item.HotPatch.Key(), e.item.File)
 	}
 	return files, err
+}
+
+// edit changes the HotPatch in its file, on top of what was changed before.
+func (e *editor) edit(files map[string][]byte, change func(yamledit.Document) ([]byte, error)) error {
+	d, err := e.document(files)
+	if err != nil {
+		return err
+	}
+	changed, err := change(d)
+	if err == nil {
+		files[e.item.File] = changed
+	}
+	return err
+}
+
+// document is the HotPatch in its file, with some files changed.
+func (e *editor) document(files map[string][]byte) (yamledit.Document, error) {
+	content, err := edited{e.clone.folder, files}.Read(e.item.File)
+	if err != nil {
+		return yamledit.Document{}, err
+	}
+	return document(content, e.item.File, e.item.HotPatch)
 }
 
 // after is the HotPatch as it would be with some files changed.
@@ -140,12 +156,16 @@ func (e *editor) finish(ctx context.Context, s Streams, ch change) error {
 		fmt.Fprint(s.Out, diff)
 		return err
 	}
-	commit, branch, err := e.clone.commit(ctx, ch)
+	make := e.clone.commit
+	if e.branch != "" {
+		make = e.clone.commitAside(e.branch)
+	}
+	commit, branch, err := make(ctx, ch)
 	if err != nil {
 		return err
 	}
 	if e.push {
-		if err := e.clone.push(ctx); err != nil {
+		if err := e.clone.push(ctx, e.branch); err != nil {
 			return notPushed(commit, branch, err)
 		}
 	}

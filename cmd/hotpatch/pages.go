@@ -5,7 +5,9 @@ const (
 	madeInClone = `The commit is made in the clone that you stand in, on its branch, with nothing
 else that you may have prepared. Only the fields that change are touched.
 `
-	editFlags = `      --dir DIR        folder in the clone that the HotPatch is built from
+	editFlags = `      --branch NAME    make the commit on a new branch, for a pull request, and
+                       leave the working tree as it is
+      --dir DIR        folder in the clone that the HotPatch is built from
                        (default .)
       --dry-run        print the diff, and change nothing
       --push           push the commit
@@ -33,6 +35,7 @@ Commands:
   status [NAME...]     show what was observed, from the status branch
   watch NAME           follow that until the rollout ends
   history NAME         show what was observed when, and who asked for it
+  set image|file NAME  ask for another image, or version of a file, by a commit
   promote NAME         let a rollout that pauses go on, by a commit
   suspend NAME         have nothing new start, by a commit (--namespace, --all)
   resume NAME          let it start again, by a commit (--namespace, --all)
@@ -69,16 +72,27 @@ Flags:
 Example:
   PROGRAM validate ./hotpatch
 `,
-	"plan": `Tell what the reconciler would do now if PATH or URL were what it follows.
+	"plan": `Tell what the reconciler would do now if PATH or URL were what it follows, or
+what a pull request would change.
 
 Usage:
   PROGRAM plan [PATH|URL] [flags]
+  PROGRAM plan [PATH] --base REF [--head REF] [flags]
 
 Nothing is changed. Exit codes: 0 nothing to do, 2 something to do, 3 not valid,
 1 could not tell. The actions are the next ones, not all that will follow: pods
 change a few at a time, and images are made ready before the first.
 
+With --base it compares two commits of the clone that PATH is in: images and files
+with their digests, which pods would change until the end, in their order, and what
+would be refused, which makes the exit code 3. It goes by the record of the status
+branch; with --kubeconfig it looks at the cluster. It begins where HEAD and the
+base parted, which takes a clone with that history.
+
 Flags:
+      --base REF                  review what merging into REF would change
+      --head REF                  what is to be merged (default HEAD)
+  -o, --output FORMAT             of a review: text, markdown or json
       --branch NAME               branch of URL (default main)
       --path DIR                  folder in the repository of URL (default .)
       --repo URL                  repository with the record of what was
@@ -113,6 +127,25 @@ Flags:
 
 Example:
   PROGRAM status game-server -o wide
+`,
+	"set": `Ask for another image of a container, or another version of a file.
+
+Usage:
+  PROGRAM set image NAME CONTAINER=IMAGE... [flags]
+  PROGRAM set file NAME PATH=VERSION... [flags]
+
+An image is changed where it is written: in the HotPatch, or in images of the
+kustomization that decides it. Of a file from this repository, --content puts
+another content in place; without it the content is as it was committed.
+
+` + madeInClone + `
+Flags:
+      --content FILE   what the file is to hold
+      --url URL        where the file is to be downloaded, with --sha256
+      --sha256 HEX     digest of what is there
+` + editFlags + `
+Example:
+  PROGRAM set image game-server main=registry.example/game:v2 --branch game-v2 --push
 `,
 	"promote": `Let a rollout that pauses go past the step that it is at.
 

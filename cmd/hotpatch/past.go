@@ -17,6 +17,16 @@ type past struct {
 	commit string
 }
 
+// resolve is the commit that a person calls by the name of a branch, a tag, or
+// itself.
+func (c *clone) resolve(ctx context.Context, ref string) (string, error) {
+	out, err := c.git(ctx, nil, "rev-parse", "--verify", "-q", "--end-of-options", ref+"^{commit}")
+	if err != nil {
+		return "", fmt.Errorf("there is no commit %q in this clone; `git fetch` gets what was pushed", ref)
+	}
+	return strings.TrimSpace(out), nil
+}
+
 // at is the clone as a commit has it. One that is not there was never fetched, or
 // is gone from the branch.
 func (c *clone) at(ctx context.Context, commit string) (past, error) {

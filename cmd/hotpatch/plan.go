@@ -28,8 +28,19 @@ func showPlan(ctx context.Context, s Streams, args []string) error {
 	where := wishFlags(flags)
 	p := planner{known: record{auth: where.auth}}
 	p.define(flags)
+	r := reviewer{planner: &p}
+	flags.StringVar(&r.base, "base", "", "")
+	flags.StringVar(&r.head, "head", "HEAD", "")
+	flags.StringVarP(&r.format, "output", "o", "text", "")
 	if err := parse(s, flags, args, 1); err != nil {
 		return err
+	}
+	if r.base != "" {
+		r.live = flags.Changed("kubeconfig")
+		return r.review(ctx, s, cmp.Or(flags.Arg(0), "."))
+	}
+	if flags.Changed("head") || flags.Changed("output") {
+		return misuse{"--head and --output are for a review; --base says of what", "plan"}
 	}
 	where.place = flags.Arg(0)
 	found, wrong := where.read(ctx)

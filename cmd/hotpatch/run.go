@@ -31,6 +31,7 @@ var commands = map[string]func(context.Context, Streams, []string) error{
 	"status":   status,
 	"watch":    watch,
 	"history":  history,
+	"set":      set,
 	"promote":  promote,
 	"suspend":  suspend,
 	"resume":   resume,
@@ -91,6 +92,9 @@ var errHelp = errors.New("help was shown")
 // errChanges ends a plan that found something to do.
 var errChanges = errors.New("there are changes")
 
+// errRefused ends a review that has told what would be refused.
+var errRefused = errors.New("something would be refused")
+
 // errTrouble ends a watch of something that did not go well.
 var errTrouble = errors.New("it did not go well")
 
@@ -112,6 +116,8 @@ func exitCode(s Streams, err error) int {
 		return exitChanges
 	case errors.Is(err, errTrouble):
 		return exitTrouble
+	case errors.Is(err, errRefused):
+		return exitInvalid
 	case errors.As(err, &invalid{}):
 		printInvalid(s, err)
 		return exitInvalid

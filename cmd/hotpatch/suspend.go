@@ -162,8 +162,7 @@ func (e *editor) release(b brake, holding []render.Suspension) (map[string][]byt
 
 // list edits the resources of the kustomization beside a file, if there is one.
 func (e *editor) list(files map[string][]byte, file string, edit func(yamledit.Document, string, ...string) ([]byte, error)) error {
-	for _, name := range []string{"kustomization.yaml", "kustomization.yml", "Kustomization"} {
-		name = path.Join(path.Dir(file), name)
+	for _, name := range kustomizations(path.Dir(file)) {
 		content, err := edited{e.clone.folder, files}.Read(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -181,4 +180,9 @@ func (e *editor) list(files map[string][]byte, file string, edit func(yamledit.D
 		return nil
 	}
 	return nil
+}
+
+// kustomizations are the names that a directory's may have.
+func kustomizations(dir string) []string {
+	return []string{path.Join(dir, "kustomization.yaml"), path.Join(dir, "kustomization.yml"), path.Join(dir, "Kustomization")}
 }

@@ -178,6 +178,14 @@ func promoteWords(name string, at api.Progress, steps int, full bool) (subject, 
 	return subject, fmt.Sprintf("Revision %s, which is at step %d of %d.", at.Revision, at.Step, steps)
 }
 
+// setWords name what was set; several in the body.
+func setWords(name string, done []string) (subject, body string) {
+	if len(done) > 1 {
+		return fmt.Sprintf("Set %d things of %s", len(done), name), strings.Join(done, "\n")
+	}
+	return fmt.Sprintf("Set %s: %s", name, done[0]), ""
+}
+
 func suspendWords(name string, suspend bool) (subject, body string) {
 	if suspend {
 		return "Suspend " + name, "Nothing new starts for it until it is resumed."

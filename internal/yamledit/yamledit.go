@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
@@ -53,7 +55,8 @@ func (f *File) Documents() []Document {
 	return docs
 }
 
-// Get is the scalar at a path of keys, "" if there is none.
+// Get is the scalar at a path of keys, "" if there is none. A key [name=main] is the
+// entry of a list that says so.
 func (d Document) Get(path ...string) string {
 	if at := d.find(path); len(at.missing) == 0 && at.value.Kind == yaml.ScalarNode {
 		return at.value.Value
@@ -80,6 +83,27 @@ func (d Document) Set(text string, path ...string) ([]byte, error) {
 		edited = d.file.splice(start, start, insert)
 	}
 	return edited, d.holds(edited, text, path)
+}
+
+// SetString is Set for a text, in the quotes that it has there, or in those that it
+// needs.
+func (d Document) SetString(value string, path ...string) ([]byte, error) {
+	text, at := value, d.find(path)
+	there := len(at.missing) == 0
+	switch {
+	case there && at.value.Style&yaml.SingleQuotedStyle != 0:
+		text = "'" + strings.ReplaceAll(value, "'", "''") + "'"
+	case there && at.value.Style&yaml.DoubleQuotedStyle != 0 || !plain(value):
+		text = strconv.Quote(value)
+	}
+	return d.Set(text, path...)
+}
+
+// plain tells whether a text means itself without quotes, within braces too.
+func plain(value string) bool {
+	var is any
+	err := yaml.Unmarshal([]byte(value), &is)
+	return err == nil && is == value && !strings.ContainsAny(value, "{}[],")
 }
 
 // holds reads an edited file again.
@@ -123,6 +147,9 @@ func (d Document) find(path []string) place {
 
 // entry finds a key of a mapping, and the line of the key after it.
 func entry(mapping *yaml.Node, name string) (key, value *yaml.Node, next int) {
+	if mapping.Kind == yaml.SequenceNode {
+		return item(mapping, name)
+	}
 	if mapping.Kind != yaml.MappingNode {
 		return nil, nil, 0
 	}
@@ -138,12 +165,33 @@ func entry(mapping *yaml.Node, name string) (key, value *yaml.Node, next int) {
 	return nil, nil, 0
 }
 
+// item finds a mapping of a list by what stands in it: [name=main]. Its key is the
+// first of its own.
+func item(list *yaml.Node, which string) (key, value *yaml.Node, next int) {
+	name, want, ok := strings.Cut(strings.Trim(which, "[]"), "=")
+	if !ok || !isItem(which) {
+		return nil, nil, 0
+	}
+	for i, mapping := range list.Content {
+		if _, is, _ := entry(mapping, name); is == nil || is.Value != want {
+			continue
+		}
+		if i+1 < len(list.Content) {
+			next = list.Content[i+1].Line
+		}
+		return mapping.Content[0], mapping, next
+	}
+	return nil, nil, 0
+}
+
+func isItem(key string) bool { return strings.HasPrefix(key, "[") }
+
 // insertion is where keys that are missing go, and how they are written: at the
 // front of their mapping, where nothing that is written over several lines is in
 // the way.
 func (d Document) insertion(at place, text string) (offset int, insert string, err error) {
 	switch m := at.value; {
-	case m.Kind != yaml.MappingNode || m.Line == 0:
+	case m.Kind != yaml.MappingNode || m.Line == 0 || slices.ContainsFunc(at.missing, isItem):
 		return 0, "", ErrLayout
 	case m.Style&yaml.FlowStyle != 0:
 		for i := len(at.missing) - 1; i > 0; i-- {

@@ -122,3 +122,40 @@ func TestEntries(t *testing.T) {
 		t.Errorf("a flow is edited by lines: %v", err)
 	}
 }
+
+func TestSetStringInLists(t *testing.T) {
+	const list = `spec:
+  containers:   # two
+  - image: "game:v1"   # the game
+    name: main
+  - {name: helper, image: helper:v1}
+
+  files:
+  - name: 'page'
+    version: v1
+`
+	for _, c := range []struct {
+		value string
+		path  []string
+		from  string
+		to    string
+	}{
+		{"game:v2", []string{"spec", "containers", "[name=main]", "image"}, `"game:v1"`, `"game:v2"`},
+		{"helper@sha256:12", []string{"spec", "containers", "[name=helper]", "image"}, "image: helper:v1", "image: helper@sha256:12"},
+		{"it's", []string{"spec", "files", "[version=v1]", "name"}, "'page'", "'it''s'"},
+		{"1.10", []string{"spec", "files", "[name=page]", "version"}, "version: v1", `version: "1.10"`},
+		{"a, b", []string{"spec", "containers", "[name=helper]", "image"}, "image: helper:v1", `image: "a, b"`},
+		{"http://a/b", []string{"spec", "files", "[name=page]", "url"}, "  - name: 'page'\n", "  - name: 'page'\n    url: http://a/b\n"},
+		{"x", []string{"spec", "containers", "[name=helper]", "url"}, "{name: helper", "{url: x, name: helper"},
+	} {
+		got, err := edit(t, list, func(d Document) ([]byte, error) { return d.SetString(c.value, c.path...) })
+		if want := strings.Replace(list, c.from, c.to, 1); err != nil || got != want {
+			t.Errorf("%s at %v: %v\n%s", c.value, c.path, err, got)
+		}
+	}
+	for _, path := range [][]string{{"spec", "containers", "[name=other]", "image"}, {"spec", "containers", "main", "image"}, {"spec", "[name=main]", "image"}} {
+		if got, err := edit(t, list, func(d Document) ([]byte, error) { return d.SetString("x", path...) }); err == nil {
+			t.Errorf("%v was made up:\n%s", path, got)
+		}
+	}
+}

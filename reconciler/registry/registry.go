@@ -24,6 +24,9 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
+// ErrMissing: the registry answers, and does not have the image.
+var ErrMissing = errors.New("does not exist")
+
 // Timeout bounds one look-up.
 const Timeout = 10 * time.Second
 
@@ -118,7 +121,7 @@ func describe(image string, ref name.Reference, err error) error {
 	}
 	switch answer.StatusCode {
 	case http.StatusNotFound:
-		return fmt.Errorf("image %s does not exist in registry %s; push it, or correct the name", image, host)
+		return fmt.Errorf("image %s %w in registry %s; push it, or correct the name", image, ErrMissing, host)
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return fmt.Errorf("image %s: registry %s denies access (%d); give the reconciler credentials for it", image, host, answer.StatusCode)
 	}
