@@ -81,7 +81,7 @@ func newProcess(cluster observer) *Reconciler {
 	r.files = &files{}
 	r.admission = newAdmission(&policy{}, r.jobs, r.metrics)
 	r.recorder = &recorder{cluster: "box", wake: newTrigger()}
-	r.executor = newExecutor(&written{}, newSidecars(""), r.files, r.jobs, r.metrics)
+	r.executor = newExecutor(&written{}, newSidecars("", SidecarTLS{}), r.files, r.jobs, r.metrics)
 	return r
 }
 

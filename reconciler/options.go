@@ -44,6 +44,8 @@ type Options struct {
 	TriggerTokenFile string
 	// SidecarTokenFile holds the token shown to sidecars; empty: none.
 	SidecarTokenFile string
+	// SidecarTLS has sidecars called over HTTPS; its zero value: over HTTP.
+	SidecarTLS SidecarTLS
 	// InsecureRegistries ("host:port") speak plain HTTP.
 	InsecureRegistries []string
 	// AnalysisAllowAddresses are addresses that analyses may connect to though they
@@ -59,7 +61,7 @@ func (o Options) Validate() error {
 	return errors.Join(
 		required("repo", o.Repo), required("branch", o.Branch), required("status-branch", o.StatusBranch),
 		required("cluster", o.Cluster), required("identity", o.Identity),
-		o.validateRepo(), o.validateTimes(), o.validateListen(),
+		o.validateRepo(), o.validateTimes(), o.validateListen(), o.SidecarTLS.validate(),
 	)
 }
 

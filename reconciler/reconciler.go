@@ -106,7 +106,7 @@ func newReconciler(o Options) (*Reconciler, error) {
 	r.retries = newRetries(func() { r.trigger.fire(retryDue) })
 	r.jobs = newJobs(r.retries, func() { r.trigger.fire(workEnded) })
 	r.digests = newDigests(&registry.Resolver{Insecure: o.InsecureRegistries}, r.jobs)
-	r.executor = newExecutor(cluster, newSidecars(o.SidecarTokenFile), r.files, r.jobs, r.metrics)
+	r.executor = newExecutor(cluster, newSidecars(o.SidecarTokenFile, o.SidecarTLS), r.files, r.jobs, r.metrics)
 	r.admission = newAdmission(cluster, r.jobs, r.metrics)
 	r.analyses = newAnalyses(gates.New(cluster, o.AnalysisAllowAddresses, gates.Credentials(o.AnalysisCredentials)), r.metrics, func() { r.trigger.fire(workEnded) })
 	r.follower = &follower{source: source, schedule: schedule, path: o.Path, metrics: r.metrics, poll: newTrigger(),

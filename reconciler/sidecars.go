@@ -27,11 +27,13 @@ const (
 // sidecars calls the sidecars of pods.
 type sidecars struct {
 	client    *http.Client
+	scheme    string // http or https
 	tokenFile string // of a projected ServiceAccount token; "" sends none
 }
 
-func newSidecars(tokenFile string) *sidecars {
+func newSidecars(tokenFile string, over SidecarTLS) *sidecars {
 	return &sidecars{
+		scheme:    over.scheme(),
 		tokenFile: tokenFile,
 		client: &http.Client{
 			Timeout: callTimeout,
@@ -40,6 +42,7 @@ func newSidecars(tokenFile string) *sidecars {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 			Transport: &http.Transport{
 				DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
+				DialTLSContext:      over.dial,
 				MaxIdleConnsPerHost: 1,
 				IdleConnTimeout:     10 * time.Second,
 			},
@@ -78,7 +81,7 @@ func (s *sidecars) request(ctx context.Context, address, uid string, file api.De
 	if file.Extract {
 		form.Set("extract", "1")
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/hot-update", strings.NewReader(form.Encode()))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.scheme+"://"+address+"/hot-update", strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, err
 	}

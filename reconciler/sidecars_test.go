@@ -35,7 +35,7 @@ func TestSidecarIsAskedAsTheSeedPrintsIt(t *testing.T) {
 		fmt.Fprint(w, "File downloaded and update successfully")
 	})
 
-	if err := newSidecars(token).update(context.Background(), address, "pod-uid", page); err != nil {
+	if err := newSidecars(token, SidecarTLS{}).update(context.Background(), address, "pod-uid", page); err != nil {
 		t.Fatal(err)
 	}
 	want := "POST /hot-update Bearer tok application/json version=v2 url=" + page.URL + " sha256=abc path=site/index.html uid=pod-uid"
@@ -51,7 +51,7 @@ func TestSidecarIsAskedToExtract(t *testing.T) {
 	for _, extract := range []bool{true, false} {
 		file := page
 		file.Extract = extract
-		if err := newSidecars("").update(context.Background(), address, "", file); err != nil || (got == "1") != extract {
+		if err := newSidecars("", SidecarTLS{}).update(context.Background(), address, "", file); err != nil || (got == "1") != extract {
 			t.Errorf("extract %v: %q, %v", extract, got, err)
 		}
 	}
@@ -78,13 +78,13 @@ func TestSidecarsFailuresAreInWords(t *testing.T) {
 		}, "answers 307"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := newSidecars("").update(context.Background(), answering(t, c.answer), "", page)
+			err := newSidecars("", SidecarTLS{}).update(context.Background(), answering(t, c.answer), "", page)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q in it", err, c.want)
 			}
 		})
 	}
-	err := newSidecars("").update(context.Background(), "127.0.0.1:1", "", page)
+	err := newSidecars("", SidecarTLS{}).update(context.Background(), "127.0.0.1:1", "", page)
 	if err == nil || !strings.Contains(err.Error(), "no answer from the sidecar at 127.0.0.1:1") || strings.Contains(err.Error(), "hot-update") {
 		t.Errorf("nobody listens: %v", err)
 	}
