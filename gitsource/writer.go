@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -41,6 +40,7 @@ type Change struct {
 type Writer struct {
 	remote
 	author object.Signature
+	crowd  crowd
 	mu     sync.Mutex
 	base   *base         // where the branch was last
 	left   plumbing.Hash // where this writer last read or left it
@@ -114,22 +114,15 @@ func (w *Writer) Commit(ctx context.Context, change Change) (string, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for try := 0; ; try++ {
+		if err := w.crowd.wait(ctx, try); err != nil {
+			return "", fmt.Errorf("commit to %s of %s: others were faster %d times: %w", w.Branch, w.URL, try, err)
+		}
 		hash, err := w.try(ctx, change, try > 0)
 		if !errors.Is(err, errLostRace) {
+			w.crowd.won(try)
 			return hash, err
 		}
-		select {
-		case <-ctx.Done():
-			return "", fmt.Errorf("commit to %s of %s: others were faster %d times: %w", w.Branch, w.URL, try+1, context.Cause(ctx))
-		case <-time.After(jitter(try)):
-		}
 	}
-}
-
-// jitter is short: the one who won needs nobody's patience, but many who lost
-// must not meet again.
-func jitter(try int) time.Duration {
-	return rand.N(time.Duration(min(try, 8)+1) * 15 * time.Millisecond)
 }
 
 // try commits once. The first try goes on from what was pushed last, without

@@ -1,10 +1,13 @@
 package gitsource
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -110,22 +113,34 @@ func TestWhatOthersTookAwayIsRestored(t *testing.T) {
 	commit(next("c", "3"), 2)
 }
 
+// Many clusters share one branch, and all have something to say at once: each
+// result lands, none takes back another's, and nobody waits for long.
 func TestManyWritersLoseNothing(t *testing.T) {
 	repo := gittest.NewRepo(t)
-	const writers, commits = 5, 8
-	var wg sync.WaitGroup
+	const writers, commits = 20, 4
+	var slowest atomic.Int64
+	var all sync.WaitGroup
 	for n := range writers {
 		w := writer(t, repo.URL, "hotpatch-status")
-		wg.Go(func() {
+		all.Go(func() {
 			for i := range commits {
-				name := fmt.Sprintf("clusters/c%d/game.yaml", n)
+				name, began := fmt.Sprintf("clusters/c%d/game.yaml", n), time.Now()
 				if _, err := w.Commit(t.Context(), put(name, fmt.Sprint(i))); err != nil {
 					t.Errorf("writer %d, commit %d: %v", n, i, err)
+				}
+				for took := int64(time.Since(began)); ; {
+					if was := slowest.Load(); took <= was || slowest.CompareAndSwap(was, took) {
+						break
+					}
 				}
 			}
 		})
 	}
-	wg.Wait()
+	all.Wait()
+	t.Logf("%d writers, %d commits, %d pushes; the slowest commit took %s", writers, writers*commits, repo.Seen(gittest.ListForPush), time.Duration(slowest.Load()).Round(time.Millisecond))
+	if took := time.Duration(slowest.Load()); took > 30*time.Second { // 4 s where nothing else runs
+		t.Errorf("a commit took %s", took)
+	}
 	if n := len(repo.Log("hotpatch-status")); n != writers*commits {
 		t.Errorf("%d commits landed, want %d", n, writers*commits)
 	}
@@ -133,6 +148,27 @@ func TestManyWritersLoseNothing(t *testing.T) {
 		if got := repo.Show("hotpatch-status", fmt.Sprintf("clusters/c%d/game.yaml", n)); got != fmt.Sprint(commits-1) {
 			t.Errorf("writer %d ended at %q", n, got)
 		}
+	}
+}
+
+// Others are faster each time: the deadline ends it, and it says so.
+func TestLostRacesEndWithTheDeadline(t *testing.T) {
+	repo := gittest.NewRepo(t)
+	moves := 0
+	repo.Break(gittest.ListForPush, func(http.ResponseWriter, *http.Request) bool {
+		moves++
+		tip := strings.TrimSpace(repo.Git("-C", repo.Bare, "commit-tree", "-p", "main", "-m", fmt.Sprint("move ", moves), "main^{tree}"))
+		repo.Git("-C", repo.Bare, "update-ref", "refs/heads/main", tip)
+		return false
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
+	defer cancel()
+	_, err := writer(t, repo.URL, "main").Commit(ctx, put("ours", "1"))
+	if !errors.Is(err, context.DeadlineExceeded) || moves < 2 {
+		t.Errorf("after %d races: %v", moves, err)
+	}
+	if log := repo.Log("main"); log[0] != fmt.Sprint("move ", moves) {
+		t.Errorf("the branch is at %q", log[0])
 	}
 }
 
