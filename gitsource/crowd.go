@@ -4,6 +4,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
 )
 
 // How long a writer may wait for its turn: a commit takes a server some 50 ms, and
@@ -46,4 +48,20 @@ func (c *crowd) won(lost int) {
 	if lost == 0 {
 		c.turn /= 2
 	}
+}
+
+// races are those lost in a row from one place of the branch.
+type races struct {
+	from plumbing.Hash
+	lost int
+}
+
+// toNobody tells whether a race was none: servers say the same where a branch
+// cannot be made, or their disk is full. Then nobody moves it.
+func (r *races) toNobody(lost *lostRaceError) bool {
+	if lost.from != r.from {
+		*r = races{from: lost.from}
+	}
+	r.lost++
+	return r.lost > patience
 }

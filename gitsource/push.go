@@ -15,8 +15,14 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/transport"
 )
 
-// errLostRace says that the branch was no longer where the commit started.
-var errLostRace = errors.New("someone else pushed first")
+// lostRaceError says that the branch was no longer where the commit started; in
+// the server's words, if it has any.
+type lostRaceError struct {
+	from  plumbing.Hash
+	words string
+}
+
+func (e *lostRaceError) Error() string { return "someone else pushed first: " + e.words }
 
 // RefusedError says that the server will not have a commit: a hook or a
 // protected branch. Trying again would not help.
@@ -46,7 +52,7 @@ func (w *Writer) push(ctx context.Context, next *base, objects []plumbing.Hash) 
 		return w.explain("push to", err)
 	}
 	if now := advertised.References[w.name.String()]; now != w.base.hash {
-		return errLostRace
+		return &lostRaceError{w.base.hash, "it is at " + now.String()}
 	}
 	var words bytes.Buffer
 	request, err := w.request(advertised, next, objects, &words)
@@ -99,7 +105,7 @@ func (w *Writer) judge(err error, said string) error {
 	text := err.Error()
 	for _, lost := range []string{"failed to update ref", "fetch first", "non-fast-forward", "already exists", "cannot lock ref", "incorrect old value", "reference is not at"} {
 		if strings.Contains(text, lost) {
-			return errLostRace
+			return &lostRaceError{w.base.hash, words(strings.TrimSpace(text + " " + said))}
 		}
 	}
 	for _, refused := range []string{"declined", "protected", "denied", "prohibited", "hook"} {

@@ -113,14 +113,19 @@ func (w *Writer) Moved(ctx context.Context) (bool, error) {
 func (w *Writer) Commit(ctx context.Context, change Change) (string, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	var lost races
 	for try := 0; ; try++ {
 		if err := w.crowd.wait(ctx, try); err != nil {
 			return "", fmt.Errorf("commit to %s of %s: others were faster %d times: %w", w.Branch, w.URL, try, err)
 		}
 		hash, err := w.try(ctx, change, try > 0)
-		if !errors.Is(err, errLostRace) {
+		var race *lostRaceError
+		if !errors.As(err, &race) {
 			w.crowd.won(try)
 			return hash, err
+		}
+		if lost.toNobody(race) {
+			return "", &RefusedError{Branch: w.Branch, Words: race.words}
 		}
 	}
 }

@@ -181,3 +181,13 @@ func TestRefusedByAHook(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A server says of a branch that cannot be made what it says of a lost race.
+func TestABranchThatCannotBeMadeIsSaidToBe(t *testing.T) {
+	repo := gittest.NewRepo(t)
+	_, err := writer(t, repo.URL, "main/status").Commit(t.Context(), put("ours", "1"))
+	var refused *RefusedError
+	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "failed to update ref") {
+		t.Errorf("got %v", err)
+	}
+}
