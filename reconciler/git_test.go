@@ -2,7 +2,9 @@ package reconciler
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -191,6 +193,56 @@ func TestResultsOutliveTheGitServer(t *testing.T) {
 	eventually(t, "the record", func() bool { return strings.Contains(repo.Show("hotpatch-status", record), "bbbb") })
 	if log := repo.Log("hotpatch-status"); len(log) != 1 {
 		t.Errorf("what could not be pushed landed as %d commits: %q", len(log), log)
+	}
+}
+
+// The server's words are where people look, this process stays ready, and what was
+// refused lands when it is let in.
+func TestARefusedResultIsToldAndKept(t *testing.T) {
+	repo := gittest.NewRepo(t)
+	repo.Commit(manifest("a"), "release v1")
+	repo.Hook("pre-receive", "echo 'status commits are frozen until Monday'\nexit 1\n")
+	r, _ := lead(t, repo, "hotpatch-status", &scripted{pods: []kube.Pod{gamePod()}})
+	server := httptest.NewServer(r.endpoints())
+	defer server.Close()
+	readyz := func() string {
+		code, body := call(t, "GET", server.URL+"/readyz", nil)
+		return fmt.Sprint(code, " ", body)
+	}
+	eventually(t, "the server's words", func() bool {
+		said := readyz()
+		return strings.HasPrefix(said, "200 ok") && strings.Contains(said, "refuses commits to hotpatch-status") && strings.Contains(said, "frozen until Monday")
+	})
+	if lines := r.shown(t, `hotpatch_status_commits_total{result="refused"}`); len(lines) != 1 {
+		t.Errorf("refusals are not counted: %q", lines)
+	}
+	repo.Hook("pre-receive", "")
+	eventually(t, "the record", func() bool { return repo.Show("hotpatch-status", record) != "" && readyz() == "200 ok\n" })
+	if log := repo.Log("hotpatch-status"); len(log) != 1 {
+		t.Errorf("what was refused landed as %d commits: %q", len(log), log)
+	}
+}
+
+// A reconciler that ends while nothing can be pushed leaves nothing behind but what
+// can be observed again: the next one does.
+func TestResultsOutliveAReconcilerToo(t *testing.T) {
+	repo := gittest.NewRepo(t)
+	repo.Commit(manifest("a"), "release v1")
+	repo.Server.Break(gittest.ListForPush, func(w http.ResponseWriter, _ *http.Request) bool {
+		http.Error(w, "maintenance", http.StatusServiceUnavailable)
+		return true
+	})
+	_, stop := lead(t, repo, "hotpatch-status", &scripted{pods: []kube.Pod{gamePod()}})
+	eventually(t, "an attempt", func() bool { return repo.Server.Seen(gittest.ListForPush) > 0 })
+	stop()
+	release := repo.Commit(manifest("b"), "release v2")
+	attempts := repo.Server.Seen(gittest.ListForPush)
+	lead(t, repo, "hotpatch-status", &scripted{pods: []kube.Pod{gamePod()}})
+	eventually(t, "an attempt of the next", func() bool { return repo.Server.Seen(gittest.ListForPush) > attempts })
+	repo.Server.Break(gittest.ListForPush, nil)
+	eventually(t, "the record", func() bool { return strings.Contains(repo.Show("hotpatch-status", record), release) })
+	if log := repo.Log("hotpatch-status"); len(log) != 1 {
+		t.Errorf("it landed as %d commits: %q", len(log), log)
 	}
 }
 

@@ -33,6 +33,7 @@ type endpoints struct {
 	metrics   *metrics
 	files     *files
 	ready     func() error
+	recorded  func() error // why results are not committed
 	poll      func()
 	tokenFile string // of POST /trigger; "" lets everyone in
 }
@@ -53,6 +54,9 @@ func (e *endpoints) readyz(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, "ok")
+	if err := e.recorded(); err != nil { // pods go on without: files are served, and results are kept
+		fmt.Fprintln(w, "results are not committed yet:", err)
+	}
 }
 
 // trigger asks for a poll of the Git server now, as a push hook does.

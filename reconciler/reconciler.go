@@ -189,6 +189,7 @@ func (r *Reconciler) endpoints() http.Handler {
 		metrics:   r.metrics,
 		files:     r.files,
 		ready:     func() error { return *r.state.Load() },
+		recorded:  r.recorder.holdup,
 		poll:      func() { r.follower.poll.fire(newCommit) },
 		tokenFile: r.options.TriggerTokenFile,
 	}

@@ -52,6 +52,7 @@ type recorder struct {
 	latest  map[string]result             // by HotPatch, all there are
 	written map[string]api.HotPatchStatus // what the branch holds
 	last    time.Time                     // of the last commit
+	waiting error                         // why results are not committed yet
 }
 
 func (r *recorder) dir() string { return path.Join("clusters", r.cluster) }
@@ -130,6 +131,7 @@ func (r *recorder) record(ctx context.Context) {
 		if err == nil {
 			err = r.check(ctx)
 		}
+		r.setWaiting(err)
 		if err != nil {
 			logging.From(ctx).WithError(err).Warn("results are not committed yet; they are kept and tried again")
 			failures++
@@ -242,7 +244,7 @@ func (r *recorder) commit(ctx context.Context, limit time.Duration) error {
 	if errors.Is(err, gitsource.ErrNothingToCommit) {
 		err = nil
 	}
-	r.metrics.commits.WithLabelValues(outcome(err, "pushed")).Inc()
+	r.metrics.commits.WithLabelValues(committed(err)).Inc()
 	if err != nil {
 		return err
 	}
@@ -254,6 +256,27 @@ func (r *recorder) commit(ctx context.Context, limit time.Duration) error {
 		r.stepped()
 	}
 	return nil
+}
+
+// committed is the result label of a commit.
+func committed(err error) string {
+	if refused := (*gitsource.RefusedError)(nil); errors.As(err, &refused) {
+		return "refused"
+	}
+	return outcome(err, "pushed")
+}
+
+func (r *recorder) setWaiting(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting = err
+}
+
+// holdup is why results are not committed yet, nil if they are.
+func (r *recorder) holdup() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.waiting
 }
 
 func stepped(before, after map[string]api.HotPatchStatus) bool {
