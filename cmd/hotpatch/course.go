@@ -132,6 +132,8 @@ func stepWords(steps []api.Step) string {
 	var words []string
 	for _, s := range steps {
 		switch {
+		case s.Analysis != nil:
+			words = append(words, "analysis "+s.Analysis.Name)
 		case s.Pause == nil:
 			words = append(words, "partition "+s.Partition.String())
 		case s.Pause.Duration == "":
