@@ -1,12 +1,12 @@
 package gitsource
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,10 +18,13 @@ import (
 // ErrNothingToCommit says that the branch has that content already.
 var ErrNothingToCommit = errors.New("nothing to commit")
 
-// WriterOptions name the branch to write and in whose name.
+// WriterOptions name the branch to write, in whose name, and the key to sign with.
 type WriterOptions struct {
 	Options
-	AuthorName, AuthorEmail string
+	Author Person
+	// Committer; the author if empty.
+	Committer  Person
+	SigningKey SigningKey
 }
 
 // Change is one commit to make.
@@ -39,12 +42,13 @@ type Change struct {
 // Writer commits to one branch. One at a time: a second call waits.
 type Writer struct {
 	remote
-	author object.Signature
-	crowd  crowd
-	mu     sync.Mutex
-	base   *base         // where the branch was last
-	left   plumbing.Hash // where this writer last read or left it
-	pushes int
+	author, committer Person
+	key               keyring
+	crowd             crowd
+	mu                sync.Mutex
+	base              *base         // where the branch was last
+	left              plumbing.Hash // where this writer last read or left it
+	pushes            int
 }
 
 // base is a commit of the branch with its objects; hash is zero, and the tree
@@ -58,7 +62,11 @@ type base struct {
 // NewWriter checks the options; it does not connect.
 func NewWriter(o WriterOptions) (*Writer, error) {
 	r, err := newRemote(o.Options)
-	return &Writer{remote: r, author: object.Signature{Name: o.AuthorName, Email: o.AuthorEmail}}, err
+	w := &Writer{remote: r, author: o.Author, committer: cmp.Or(o.Committer, o.Author), key: keyring{SigningKey: o.SigningKey}}
+	if err == nil {
+		_, err = w.key.signer()
+	}
+	return w, err
 }
 
 // Read returns the files below a directory of the branch, by path from the
@@ -202,31 +210,17 @@ func (w *Writer) build(change Change) (*base, []plumbing.Hash, error) {
 	if tree == w.base.tree {
 		return nil, nil, ErrNothingToCommit
 	}
-	author := w.author
-	author.When = time.Now()
-	commit := &object.Commit{Author: author, Committer: author, Message: change.message(), TreeHash: tree}
+	now := time.Now()
+	commit := &object.Commit{Author: w.author.at(now), Committer: w.committer.at(now), Message: change.message(), TreeHash: tree}
 	if !w.base.hash.IsZero() {
 		commit.ParentHashes = []plumbing.Hash{w.base.hash}
+	}
+	if err := w.key.sign(commit); err != nil {
+		return nil, nil, err
 	}
 	hash, err := g.save(commit)
 	if err != nil {
 		return nil, nil, err
 	}
 	return &base{store: w.base.store, hash: hash, tree: tree}, g.made, nil
-}
-
-// message is the subject, the body, and the trailers as git reads them.
-func (c Change) message() string {
-	var b strings.Builder
-	b.WriteString(c.Subject + "\n")
-	if c.Body != "" {
-		b.WriteString("\n" + strings.TrimSpace(c.Body) + "\n")
-	}
-	if len(c.Trailers) > 0 {
-		b.WriteString("\n")
-	}
-	for _, t := range c.Trailers {
-		fmt.Fprintf(&b, "%s: %s\n", t[0], t[1])
-	}
-	return b.String()
 }

@@ -16,7 +16,7 @@ import (
 
 func writer(t *testing.T, url, branch string) *Writer {
 	t.Helper()
-	w, err := NewWriter(WriterOptions{Options: Options{URL: url, Branch: branch, Timeout: 10 * time.Second}, AuthorName: "Hotpatch", AuthorEmail: "hotpatch@box"})
+	w, err := NewWriter(WriterOptions{Options: Options{URL: url, Branch: branch, Timeout: 10 * time.Second}, Author: Person{Name: "Hotpatch", Email: "hotpatch@box"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func lead(t *testing.T, repo *gittest.Repo, statusBranch string, cluster observe
 		t.Fatal(err)
 	}
 	git.Branch = statusBranch
-	writer, err := gitsource.NewWriter(gitsource.WriterOptions{Options: git, AuthorName: "Hotpatch", AuthorEmail: "hotpatch@box"})
+	writer, err := gitsource.NewWriter(gitsource.WriterOptions{Options: git, Author: gitsource.Person{Name: "Hotpatch", Email: "hotpatch@box"}})
 	if err != nil {
 		t.Fatal(err)
 	}

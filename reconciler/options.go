@@ -21,6 +21,11 @@ type Options struct {
 	Path string
 	// Auth holds the names of files with credentials for Git.
 	Auth gitsource.Auth
+	// Author and Committer of the commits of results; without an author it is
+	// Hotpatch, hotpatch@<Cluster>, and without a committer the author.
+	Author, Committer gitsource.Person
+	// SigningKey signs these commits; its zero value: nothing does.
+	SigningKey gitsource.SigningKey
 	// Cluster names this cluster in the results: clusters/<Cluster>/….
 	Cluster string
 	// Interval between two polls of the Git server; Schedule, a cron spec,

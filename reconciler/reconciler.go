@@ -11,6 +11,7 @@
 package reconciler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -91,7 +92,12 @@ func newReconciler(o Options) (*Reconciler, error) {
 		return nil, err
 	}
 	git.Branch = o.StatusBranch
-	writer, err := gitsource.NewWriter(gitsource.WriterOptions{Options: git, AuthorName: "Hotpatch", AuthorEmail: "hotpatch@" + o.Cluster})
+	writer, err := gitsource.NewWriter(gitsource.WriterOptions{
+		Options:    git,
+		Author:     cmp.Or(o.Author, gitsource.Person{Name: "Hotpatch", Email: "hotpatch@" + o.Cluster}),
+		Committer:  o.Committer,
+		SigningKey: o.SigningKey,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"hotpatch.dev/hotpatch/gitsource"
 	"hotpatch.dev/hotpatch/internal/buildinfo"
 	"hotpatch.dev/hotpatch/reconciler"
 )
@@ -55,6 +56,10 @@ func (s *settings) define(f *pflag.FlagSet) {
 	f.StringVar(&o.Auth.PasswordFile, "git-password-file", "", "file with the password or access token for that user")
 	f.StringVar(&o.Auth.TokenFile, "git-token-file", "", "file with a bearer token for Git over HTTPS")
 	f.StringVar(&o.Auth.CAFile, "git-ca-file", "", "file with the certificates to trust for Git over HTTPS")
+	f.TextVar(&o.Author, "git-author", gitsource.Person{}, `author of the commits of results, "Name <mail>"; without it Hotpatch <hotpatch@CLUSTER>`)
+	f.TextVar(&o.Committer, "git-committer", gitsource.Person{}, "their committer; without it the author")
+	f.StringVar(&o.SigningKey.File, "git-signing-key-file", "", "file with the private key, of SSH or of OpenPGP in armor, that signs these commits")
+	f.StringVar(&o.SigningKey.PassphraseFile, "git-signing-passphrase-file", "", "file with that key's passphrase")
 	f.StringVar(&o.Path, "path", ".", "directory of the kustomization in the repository")
 	f.StringVar(&o.StatusBranch, "status-branch", "hotpatch-status", "branch that results are committed to")
 	f.StringVar(&o.Cluster, "cluster", "", "name of this cluster in the results")

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"hotpatch.dev/hotpatch/gitsource"
 )
 
 func TestEveryFlagIsAlsoAnEnvironmentVariable(t *testing.T) {
@@ -13,6 +15,7 @@ func TestEveryFlagIsAlsoAnEnvironmentVariable(t *testing.T) {
 	t.Setenv("HOTPATCH_STATUS_BRANCH", "results")
 	t.Setenv("HOTPATCH_INSECURE_REGISTRIES", "a:1,b:2")
 	t.Setenv("HOTPATCH_ANALYSIS_ALLOW_ADDRESSES", "127.0.0.0/8,10.0.0.1")
+	t.Setenv("HOTPATCH_GIT_AUTHOR", "Release Bot <bot@games.example>")
 	s, err := parse([]string{"--interval", "7s", "--cluster", "east"})
 	if err != nil {
 		t.Fatal(err)
@@ -20,6 +23,12 @@ func TestEveryFlagIsAlsoAnEnvironmentVariable(t *testing.T) {
 	o := s.options
 	if o.Repo != "https://git.example/games.git" || o.StatusBranch != "results" || strings.Join(o.InsecureRegistries, " ") != "a:1 b:2" {
 		t.Errorf("from the environment: %+v", o)
+	}
+	if o.Author != (gitsource.Person{Name: "Release Bot", Email: "bot@games.example"}) || o.Committer != (gitsource.Person{}) {
+		t.Errorf("commits are made by %+v, %+v", o.Author, o.Committer)
+	}
+	if _, err := parse([]string{"--git-author", "bot@games.example"}); err == nil || !strings.Contains(err.Error(), `want "Name <mail>", got "bot@games.example"`) {
+		t.Errorf("an address without a name: %v", err)
 	}
 	if fmt.Sprint(o.AnalysisAllowAddresses) != "[127.0.0.0/8 10.0.0.1/32]" {
 		t.Errorf("addresses %v", o.AnalysisAllowAddresses)

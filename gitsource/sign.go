@@ -1,0 +1,127 @@
+package gitsource
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/hiddeco/sshsig"
+	"golang.org/x/crypto/ssh"
+)
+
+// SigningKey names the file with the private key that commits are signed with: an
+// SSH key, or an OpenPGP one in armor. A key with a passphrase needs the file of it.
+// No file: commits are not signed.
+type SigningKey struct{ File, PassphraseFile string }
+
+// signer makes a detached signature in armor.
+type signer func(message io.Reader) ([]byte, error)
+
+// keyring holds a SigningKey that was opened, which takes a while with a
+// passphrase, for as long as its files are the same.
+type keyring struct {
+	SigningKey
+	held string
+	open signer
+}
+
+// signer is nil if commits are not signed. The files are read at each use, so that
+// a rotated key is used at once.
+func (k *keyring) signer() (signer, error) {
+	if k.File == "" {
+		return nil, nil
+	}
+	key, err := secret(k.File)
+	passphrase := ""
+	if err == nil && k.PassphraseFile != "" {
+		passphrase, err = secret(k.PassphraseFile)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sign commits: %w", err)
+	}
+	if held := key + "\x00" + passphrase; held != k.held {
+		sign, err := openKey(key+"\n", passphrase)
+		if err != nil {
+			return nil, fmt.Errorf("the signing key in %s: %w", k.File, err)
+		}
+		k.held, k.open = held, sign
+	}
+	return k.open, nil
+}
+
+func openKey(key, passphrase string) (signer, error) {
+	if strings.Contains(key, "-----BEGIN PGP PRIVATE KEY BLOCK-----") {
+		return openPGP(key, passphrase)
+	}
+	return openSSH(key, passphrase)
+}
+
+func openSSH(key, passphrase string) (signer, error) {
+	private, err := ssh.ParsePrivateKey([]byte(key))
+	if missing := (*ssh.PassphraseMissingError)(nil); errors.As(err, &missing) {
+		if passphrase == "" {
+			return nil, errors.New("it has a passphrase, and no file of that is named")
+		}
+		private, err = ssh.ParsePrivateKeyWithPassphrase([]byte(key), []byte(passphrase))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("want a private key of SSH, or one of OpenPGP in armor: %w", err)
+	}
+	return func(message io.Reader) ([]byte, error) {
+		signature, err := sshsig.Sign(message, private, sshsig.HashSHA512, "git")
+		if err != nil {
+			return nil, err
+		}
+		return sshsig.Armor(signature), nil
+	}, nil
+}
+
+func openPGP(key, passphrase string) (signer, error) {
+	entities, err := openpgp.ReadArmoredKeyRing(strings.NewReader(key))
+	if err != nil {
+		return nil, fmt.Errorf("want a private key of OpenPGP in armor: %w", err)
+	}
+	if len(entities) != 1 {
+		return nil, fmt.Errorf("want one key, got %d", len(entities))
+	}
+	entity := entities[0]
+	if err := entity.DecryptPrivateKeys([]byte(passphrase)); err != nil {
+		if passphrase == "" {
+			return nil, errors.New("it has a passphrase, and no file of that is named")
+		}
+		return nil, fmt.Errorf("open it with the passphrase: %w", err)
+	}
+	return func(message io.Reader) ([]byte, error) {
+		var armored bytes.Buffer
+		err := openpgp.ArmoredDetachSign(&armored, entity, message, nil)
+		return armored.Bytes(), err
+	}, nil
+}
+
+// sign gives a commit its signature, which goes into the same header for both kinds
+// of keys.
+func (k *keyring) sign(commit *object.Commit) error {
+	sign, err := k.signer()
+	if err != nil || sign == nil {
+		return err
+	}
+	bare := &plumbing.MemoryObject{}
+	if err := commit.EncodeWithoutSignature(bare); err != nil {
+		return err
+	}
+	message, err := bare.Reader()
+	if err != nil {
+		return err
+	}
+	signature, err := sign(message)
+	if err != nil {
+		return fmt.Errorf("sign the commit with %s: %w", k.File, err)
+	}
+	commit.PGPSignature = string(signature)
+	return nil
+}
