@@ -4,7 +4,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"strings"
 
@@ -22,6 +21,20 @@ type Auth struct {
 	TokenFile string
 	// CAFile with the authorities to trust instead of the system's.
 	CAFile string
+	// SSHKeyFile with a private key, SSHPassphraseFile with its passphrase if it
+	// has one, KnownHostsFile with the keys of the hosts to trust.
+	SSHKeyFile, SSHPassphraseFile, KnownHostsFile string
+}
+
+// Flags hands each file's name, with that of its flag, to what defines flags.
+func (a *Auth) Flags(define func(file *string, name, byDefault, usage string)) {
+	define(&a.UsernameFile, "git-username-file", "", "file with the user name for Git over HTTPS")
+	define(&a.PasswordFile, "git-password-file", "", "file with the password or access token for that user")
+	define(&a.TokenFile, "git-token-file", "", "file with a bearer token for Git over HTTPS")
+	define(&a.CAFile, "git-ca-file", "", "file with the certificates to trust for Git over HTTPS")
+	define(&a.SSHKeyFile, "git-ssh-key-file", "", "file with the private key for Git over SSH")
+	define(&a.SSHPassphraseFile, "git-ssh-passphrase-file", "", "file with that key's passphrase")
+	define(&a.KnownHostsFile, "git-known-hosts-file", "", "known_hosts file with the keys of the Git server's host")
 }
 
 // load reads the credentials; method is nil where there are none.
@@ -62,21 +75,4 @@ func secret(file string) (string, error) {
 		return "", fmt.Errorf("the Git credential in %s is empty", file)
 	}
 	return text, nil
-}
-
-// checkURL refuses what we do not speak, and credentials in URLs: those end up
-// in logs and errors. Its own errors quote no URL that may hold one.
-func checkURL(text string) error {
-	u, err := url.Parse(text)
-	if err != nil {
-		return errors.New("the Git URL cannot be parsed")
-	}
-	if u.User != nil || u.RawQuery != "" {
-		return errors.New("the Git URL holds credentials or a query; put credentials into files")
-	}
-	switch u.Scheme {
-	case "http", "https", "file":
-		return nil
-	}
-	return fmt.Errorf("the Git URL %s is none that can be followed: want https://, http:// or file://", text)
 }

@@ -112,6 +112,10 @@ func (r *remote) connect() (transport.Transport, *transport.Endpoint, transport.
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	if endpoint.Protocol == "ssh" {
+		_, err := r.Auth.sshConfig(endpoint)
+		return sshTransport{r.Auth}, endpoint, nil, err
+	}
 	endpoint.CaBundle = ca
 	git, err := client.NewClient(endpoint)
 	return git, endpoint, method, err

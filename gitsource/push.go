@@ -48,7 +48,10 @@ func (w *Writer) push(ctx context.Context, next *base, objects []plumbing.Hash) 
 	}
 	defer session.Close()
 	advertised, err := session.AdvertisedReferencesContext(ctx)
-	if err != nil && !errors.Is(err, transport.ErrEmptyRemoteRepository) {
+	if errors.Is(err, transport.ErrEmptyRemoteRepository) {
+		advertised, err = packp.NewAdvRefs(), nil
+	}
+	if err != nil {
 		return w.explain("push to", err)
 	}
 	if now := advertised.References[w.name.String()]; now != w.base.hash {

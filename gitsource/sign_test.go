@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
-	"encoding/pem"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,19 +42,12 @@ func private(t *testing.T, content string) string {
 // sshKey writes a key as ssh-keygen does, and tells what git needs to verify it.
 func sshKey(t *testing.T, key crypto.Signer, passphrase string) (file string, verify []string) {
 	t.Helper()
-	block, err := ssh.MarshalPrivateKey(key, "")
-	if passphrase != "" {
-		block, err = ssh.MarshalPrivateKeyWithPassphrase(key, "", []byte(passphrase))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 	public, err := ssh.NewPublicKey(key.Public())
 	if err != nil {
 		t.Fatal(err)
 	}
 	allowed := private(t, "hotpatch@box "+string(ssh.MarshalAuthorizedKey(public)))
-	return private(t, string(pem.EncodeToMemory(block))), []string{"-c", "gpg.format=ssh", "-c", "gpg.ssh.allowedSignersFile=" + allowed}
+	return private(t, gittest.PrivateKey(t, key, passphrase)), []string{"-c", "gpg.format=ssh", "-c", "gpg.ssh.allowedSignersFile=" + allowed}
 }
 
 // pgpKey writes a key in armor, and has gpg know its public half.

@@ -25,7 +25,8 @@ var ErrNoBranch = errors.New("no such branch")
 
 // Options name a branch of a repository.
 type Options struct {
-	// URL with https, http or file. Without credentials: those are in Auth.
+	// URL with https, http, ssh or file, or git@host:path. Without credentials:
+	// those are in Auth.
 	URL    string
 	Branch string
 	Auth   Auth
@@ -63,14 +64,16 @@ func newRemote(o Options) (remote, error) {
 		o.Timeout = DefaultTimeout
 	}
 	r := remote{Options: o, name: plumbing.NewBranchReferenceName(o.Branch)}
-	if err := checkURL(o.URL); err != nil {
+	if err := CheckURL(o.URL); err != nil {
 		return r, err
 	}
 	if err := r.name.Validate(); o.Branch == "" || err != nil {
 		return r, fmt.Errorf("branch %q is not a valid name", o.Branch)
 	}
-	_, _, err := o.Auth.load()
-	return r, err
+	if _, _, _, err := r.connect(); err != nil { // as far as that goes without a server
+		return r, err
+	}
+	return r, nil
 }
 
 // Commit metadata that people want to read.

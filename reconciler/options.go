@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"net/url"
 	"time"
 
 	"hotpatch.dev/hotpatch/gitsource"
@@ -79,12 +78,11 @@ func required(flag, value string) error {
 
 // validateRepo refuses secrets where logs and commits would show them.
 func (o Options) validateRepo() error {
-	u, err := url.Parse(o.Repo)
-	if err != nil {
-		return errors.New("--repo is not a URL") // without the error: it quotes the URL
+	if o.Repo == "" {
+		return nil // which is said already
 	}
-	if _, secret := u.User.Password(); secret {
-		return errors.New("--repo must not hold a password; put credentials in a file")
+	if err := gitsource.CheckURL(o.Repo); err != nil {
+		return fmt.Errorf("--repo: %w", err)
 	}
 	return nil
 }

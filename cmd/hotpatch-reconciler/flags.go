@@ -50,12 +50,9 @@ func parse(args []string) (settings, error) {
 
 func (s *settings) define(f *pflag.FlagSet) {
 	o := &s.options
-	f.StringVar(&o.Repo, "repo", "", "URL of the Git repository (https://…, http://…, file://…)")
+	f.StringVar(&o.Repo, "repo", "", "URL of the Git repository (https://…, ssh://…, git@host:path, http://…, file://…)")
 	f.StringVar(&o.Branch, "branch", "main", "branch to follow")
-	f.StringVar(&o.Auth.UsernameFile, "git-username-file", "", "file with the user name for Git over HTTPS")
-	f.StringVar(&o.Auth.PasswordFile, "git-password-file", "", "file with the password or access token for that user")
-	f.StringVar(&o.Auth.TokenFile, "git-token-file", "", "file with a bearer token for Git over HTTPS")
-	f.StringVar(&o.Auth.CAFile, "git-ca-file", "", "file with the certificates to trust for Git over HTTPS")
+	o.Auth.Flags(f.StringVar)
 	f.TextVar(&o.Author, "git-author", gitsource.Person{}, `author of the commits of results, "Name <mail>"; without it Hotpatch <hotpatch@CLUSTER>`)
 	f.TextVar(&o.Committer, "git-committer", gitsource.Person{}, "their committer; without it the author")
 	f.StringVar(&o.SigningKey.File, "git-signing-key-file", "", "file with the private key, of SSH or of OpenPGP in armor, that signs these commits")

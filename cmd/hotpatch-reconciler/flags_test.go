@@ -50,7 +50,7 @@ func TestBadOptionsAreAllNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = s.options.Validate()
-	for _, want := range []string{"--cluster is not set", "--repo must not hold a password", "--interval 1ms is too short", `--listen "here"`} {
+	for _, want := range []string{"--cluster is not set", "--repo: the Git URL must not hold a password", "--interval 1ms is too short", `--listen "here"`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
 		}

@@ -53,7 +53,8 @@ Example:
   PROGRAM plan ./hotpatch
 
 "PROGRAM help COMMAND" tells more. Credentials for Git over HTTPS are files:
---git-username-file, --git-password-file, --git-token-file, --git-ca-file.
+--git-username-file, --git-password-file, --git-token-file, --git-ca-file,
+--git-ssh-key-file, --git-ssh-passphrase-file, --git-known-hosts-file.
 `,
 	"validate": `Check every HotPatch and Suspension that a folder, a file or a Git repository asks for.
 

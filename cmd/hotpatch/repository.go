@@ -20,14 +20,9 @@ const gitTimeout = 30 * time.Second
 // authFlags are the credentials for Git, the reconciler's own flags.
 func authFlags(flags *pflag.FlagSet) *gitsource.Auth {
 	a := &gitsource.Auth{}
-	flags.StringVar(&a.UsernameFile, "git-username-file", "", "")
-	flags.StringVar(&a.PasswordFile, "git-password-file", "", "")
-	flags.StringVar(&a.TokenFile, "git-token-file", "", "")
-	flags.StringVar(&a.CAFile, "git-ca-file", "", "")
+	a.Flags(flags.StringVar)
 	return a
 }
-
-func isURL(place string) bool { return strings.Contains(place, "://") }
 
 // readURL renders the newest commit of a branch.
 func (w *wish) readURL(ctx context.Context) (render.Result, error) {
@@ -58,7 +53,7 @@ func (c commit) Files(dir string) ([]render.File, error) {
 // repositoryURL is the repository itself: of a clone, the one that it was
 // cloned from, since that is where results are committed to.
 func repositoryURL(ctx context.Context, place string) (string, error) {
-	if isURL(place) {
+	if gitsource.IsURL(place) {
 		return place, nil
 	}
 	abs, err := filepath.Abs(place)
@@ -73,7 +68,7 @@ func repositoryURL(ctx context.Context, place string) (string, error) {
 	switch {
 	case err != nil || origin == "":
 		return "file://" + repositoryAround(abs), nil
-	case isURL(origin) || !filepath.IsAbs(origin):
+	case gitsource.IsURL(origin) || !filepath.IsAbs(origin):
 		return origin, nil
 	}
 	return "file://" + origin, nil

@@ -55,7 +55,7 @@ func (w *wish) read(ctx context.Context) (render.Result, error) {
 	if w.place == "" {
 		w.place = "."
 	}
-	if isURL(w.place) {
+	if gitsource.IsURL(w.place) {
 		return w.readURL(ctx)
 	}
 	info, err := os.Stat(w.place)

@@ -1,0 +1,220 @@
+package gitsource
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"hotpatch.dev/hotpatch/gitsource/gittest"
+)
+
+// onSSH is a repository on OpenSSH's server, and how it is reached: with an encrypted
+// key, and with only those of the host's keys that are of a type.
+func onSSH(t *testing.T, hostKey string) (*gittest.Repo, *gittest.SSHD, Options) {
+	t.Helper()
+	repo, server := gittest.NewRepo(t), gittest.NewSSHD(t)
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewSignerFromSigner(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.LetIn(signer.PublicKey())
+	return repo, server, Options{
+		URL:     "ssh://root@" + server.Address + repo.Bare,
+		Branch:  "main",
+		Timeout: 10 * time.Second,
+		Auth: Auth{
+			SSHKeyFile:        private(t, gittest.PrivateKey(t, key, passphrase)),
+			SSHPassphraseFile: private(t, passphrase+"\n"),
+			KnownHostsFile:    private(t, server.KnownHosts[hostKey]),
+		},
+	}
+}
+
+// The server would rather show another of its keys than the one that is known.
+func TestReadsAndWritesOverSSH(t *testing.T) {
+	for _, hostKey := range []string{ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoRSA} {
+		t.Run(hostKey, func(t *testing.T) {
+			repo, _, o := onSSH(t, hostKey)
+			want := repo.Commit(map[string]string{"games/it's one.yaml": "a: 1\n"}, "one")
+			source, err := NewSource(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			snapshot, err := source.Newer(t.Context(), "")
+			if err != nil || snapshot.Commit != want {
+				t.Fatalf("got %+v, %v", snapshot, err)
+			}
+			if content, err := snapshot.Read("games/it's one.yaml"); err != nil || string(content) != "a: 1\n" {
+				t.Errorf("read %q, %v", content, err)
+			}
+			if again, err := source.Newer(t.Context(), want); again != nil || err != nil {
+				t.Errorf("nothing is new, got %v, %v", again, err)
+			}
+			o.Branch = "hotpatch-status"
+			w, err := NewWriter(WriterOptions{Options: o, Author: Person{"Hotpatch", "hotpatch@box"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, content := range []string{"1", "2"} {
+				if _, err := w.Commit(t.Context(), put("a", content)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if log := repo.Log("hotpatch-status"); len(log) != 2 || repo.Show("hotpatch-status", "a") != "2" {
+				t.Errorf("the branch holds %q", log)
+			}
+		})
+	}
+}
+
+func TestAHookRefusesOverSSH(t *testing.T) {
+	repo, _, o := onSSH(t, ssh.KeyAlgoED25519)
+	repo.Hook("pre-receive", "echo 'status commits are frozen until Monday'\nexit 1\n")
+	w, err := NewWriter(WriterOptions{Options: o, Author: Person{"Hotpatch", "hotpatch@box"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.Commit(t.Context(), put("a", "1"))
+	var refused *RefusedError
+	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "frozen until Monday") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSSHTellsWhatIsWrong(t *testing.T) {
+	_, server, good := onSSH(t, ssh.KeyAlgoED25519)
+	_, other, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewSignerFromSigner(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, port, _ := net.SplitHostPort(server.Address)
+	changed := fmt.Sprintf("[%s]:%s %s", host, port, ssh.MarshalAuthorizedKey(signer.PublicKey()))
+	for name, c := range map[string]struct {
+		change func(*Options)
+		want   string
+	}{
+		"an unknown host":  {func(o *Options) { o.Auth.KnownHostsFile = private(t, "# none yet\n") }, "add the line \"[127.0.0.1]:" + port + " "},
+		"another host key": {func(o *Options) { o.Auth.KnownHostsFile = private(t, changed) }, "otherwise someone stands in between"},
+		"a key that nobody knows": {func(o *Options) {
+			o.Auth.SSHKeyFile, o.Auth.SSHPassphraseFile = private(t, gittest.PrivateKey(t, other, "")), ""
+		}, "register its public half there"},
+		"a wrong passphrase":  {func(o *Options) { o.Auth.SSHPassphraseFile = private(t, "hunter2") }, "does not fit"},
+		"no passphrase":       {func(o *Options) { o.Auth.SSHPassphraseFile = "" }, "set --git-ssh-passphrase-file"},
+		"no key":              {func(o *Options) { o.Auth.SSHKeyFile = "" }, "set --git-ssh-key-file"},
+		"no known hosts":      {func(o *Options) { o.Auth.KnownHostsFile = "" }, "--git-known-hosts-file"},
+		"garbage for a key":   {func(o *Options) { o.Auth.SSHKeyFile = private(t, "hunter2") }, "no key found"},
+		"another repository":  {func(o *Options) { o.URL = strings.TrimSuffix(o.URL, "repo.git") + "none.git" }, "does not appear to be a git repository"},
+		"a password in a URL": {func(o *Options) { o.URL = strings.Replace(o.URL, "root@", "root:hunter2@", 1) }, "must not hold a password"},
+	} {
+		o := good
+		c.change(&o)
+		source, err := NewSource(o)
+		if err == nil {
+			_, err = source.Newer(t.Context(), "")
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v, want %q in it", name, err, c.want)
+		}
+	}
+}
+
+// Credentials are read anew, so that a rotated one is used at once.
+func TestSSHKeyRotates(t *testing.T) {
+	_, server, o := onSSH(t, ssh.KeyAlgoED25519)
+	source, err := NewSource(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewSignerFromSigner(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.LetIn(signer.PublicKey())
+	if _, err := source.Newer(t.Context(), ""); err == nil {
+		t.Error("the old key still lets in")
+	}
+	if err := os.WriteFile(o.Auth.SSHKeyFile, []byte(gittest.PrivateKey(t, key, "")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := source.Newer(t.Context(), ""); err != nil {
+		t.Errorf("with the new key: %v", err)
+	}
+}
+
+// A server that accepts and says nothing, or nothing after its banner, ends with the
+// time limit, and with the context.
+func TestSilentSSHServersEnd(t *testing.T) {
+	for _, banner := range []string{"", "SSH-2.0-Silent\r\n"} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		go func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = io.WriteString(conn, banner)
+				defer conn.Close()
+			}
+		}()
+		_, server, o := onSSH(t, ssh.KeyAlgoED25519)
+		o.URL = strings.Replace(o.URL, server.Address, listener.Addr().String(), 1)
+		o.Timeout = 300 * time.Millisecond
+		source, err := NewSource(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := source.Newer(t.Context(), ""); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "did not answer within 300ms") {
+			t.Errorf("after %q: %v", banner, err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(50*time.Millisecond, cancel)
+		source.Timeout = time.Hour
+		if _, err := source.Newer(ctx, ""); !errors.Is(err, context.Canceled) {
+			t.Errorf("after %q, cancelled: %v", banner, err)
+		}
+	}
+}
+
+func TestURLs(t *testing.T) {
+	for _, good := range []string{"https://git.example/a.git", "http://git.example:3000/a", "ssh://git@git.example:2222/a.git", "ssh://git.example/a",
+		"git@git.example:games/a.git", "git.example:a", "git@[::1]:a.git", "file:///srv/a.git"} {
+		if err := CheckURL(good); err != nil || !IsURL(good) {
+			t.Errorf("%s: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"https://ann@git.example/a", "https://ann:hunter2@git.example/a", "ssh://git:hunter2@git.example/a", "https://git.example/a?token=hunter2",
+		"git://git.example/a", "ext::sh -c id", "-oProxyCommand=id:x", "", "https:///a", "ssh:///a", "./games"} {
+		if err := CheckURL(bad); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+	if IsURL("./games") || IsURL("/srv/games") {
+		t.Error("a directory is taken for a URL")
+	}
+}

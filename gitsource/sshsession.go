@@ -1,0 +1,209 @@
+package gitsource
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing/format/pktline"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
+	"github.com/go-git/go-git/v5/plumbing/transport"
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/net/proxy"
+)
+
+// sshTransport takes the place of go-git's own, which shakes hands without a
+// context: a server that accepts and stays silent would hold it for ever.
+type sshTransport struct{ auth Auth }
+
+func (t sshTransport) NewUploadPackSession(e *transport.Endpoint, _ transport.AuthMethod) (transport.UploadPackSession, error) {
+	return &sshSession{auth: t.auth, endpoint: e, service: transport.UploadPackServiceName}, nil
+}
+
+func (t sshTransport) NewReceivePackSession(e *transport.Endpoint, _ transport.AuthMethod) (transport.ReceivePackSession, error) {
+	return &sshSession{auth: t.auth, endpoint: e, service: transport.ReceivePackServiceName}, nil
+}
+
+// sshSession is one command on the server. It connects when the refs are asked
+// for; the end of that call's context ends whatever is under way.
+type sshSession struct {
+	auth     Auth
+	endpoint *transport.Endpoint
+	service  string
+
+	ctx     context.Context
+	hangUp  func()
+	command *ssh.Session
+	in      io.WriteCloser
+	out     io.Reader
+	said    complaints
+	asked   bool // for more than the refs
+}
+
+func (s *sshSession) AdvertisedReferences() (*packp.AdvRefs, error) {
+	return s.AdvertisedReferencesContext(context.Background())
+}
+
+func (s *sshSession) AdvertisedReferencesContext(ctx context.Context) (*packp.AdvRefs, error) {
+	s.ctx, s.hangUp = ctx, func() {}
+	if err := s.open(); err != nil {
+		return nil, s.why(err)
+	}
+	refs := packp.NewAdvRefs()
+	if err := refs.Decode(s.out); err != nil && !errors.Is(err, packp.ErrEmptyAdvRefs) {
+		return nil, s.why(err)
+	}
+	transport.FilterUnsupportedCapabilities(refs.Capabilities)
+	return refs, nil
+}
+
+// open dials, through ALL_PROXY if that is set, shakes hands and starts the command.
+func (s *sshSession) open() error {
+	config, err := s.auth.sshConfig(s.endpoint)
+	if err != nil {
+		return err
+	}
+	address := sshAddress(s.endpoint)
+	conn, err := proxy.Dial(s.ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	s.hangUpWith(conn)
+	connection, channels, requests, err := ssh.NewClientConn(conn, address, config)
+	if err != nil {
+		return explainSSH(err, s.endpoint, s.auth)
+	}
+	if s.command, err = ssh.NewClient(connection, channels, requests).NewSession(); err != nil {
+		return err
+	}
+	return s.start()
+}
+
+// hangUpWith closes the connection with the session, or when the context ends.
+func (s *sshSession) hangUpWith(conn net.Conn) {
+	stop := context.AfterFunc(s.ctx, func() { conn.Close() })
+	s.hangUp = func() { stop(); conn.Close() }
+}
+
+func (s *sshSession) start() (err error) {
+	s.command.Stderr = &s.said
+	if s.in, err = s.command.StdinPipe(); err != nil {
+		return err
+	}
+	if s.out, err = s.command.StdoutPipe(); err != nil {
+		return err
+	}
+	return s.command.Start(s.service + " " + quoted(s.endpoint.Path))
+}
+
+// quoted is a path for the server's shell, as git itself quotes it.
+func quoted(path string) string {
+	return "'" + strings.NewReplacer("'", `'\''`, "!", `'\!'`).Replace(path) + "'"
+}
+
+func (s *sshSession) UploadPack(_ context.Context, request *packp.UploadPackRequest) (*packp.UploadPackResponse, error) {
+	s.asked = true
+	if err := s.ask(request); err != nil {
+		return nil, s.why(err)
+	}
+	response := packp.NewUploadPackResponse(request)
+	return response, s.why(response.Decode(io.NopCloser(explained{s})))
+}
+
+func (s *sshSession) ask(request *packp.UploadPackRequest) error {
+	if err := request.Validate(); err != nil {
+		return err
+	}
+	if err := request.UploadRequest.Encode(s.in); err != nil {
+		return err
+	}
+	if err := request.UploadHaves.Encode(s.in, true); err != nil {
+		return err
+	}
+	if err := pktline.NewEncoder(s.in).EncodeString("done\n"); err != nil {
+		return err
+	}
+	return s.in.Close()
+}
+
+func (s *sshSession) ReceivePack(_ context.Context, request *packp.ReferenceUpdateRequest) (*packp.ReportStatus, error) {
+	s.asked = true
+	if err := request.Encode(s.in); err != nil {
+		return nil, s.why(err)
+	}
+	if err := s.in.Close(); err != nil {
+		return nil, s.why(err)
+	}
+	if !request.Capabilities.Supports(capability.ReportStatus) {
+		return nil, s.why(s.command.Wait())
+	}
+	answer := io.Reader(explained{s})
+	if request.Capabilities.Supports(capability.Sideband64k) {
+		words := sideband.NewDemuxer(sideband.Sideband64k, answer)
+		words.Progress, answer = request.Progress, words
+	}
+	report := packp.NewReportStatus()
+	return report, s.why(report.Decode(answer))
+}
+
+// Close hangs up, politely if the server still waits for a request.
+func (s *sshSession) Close() error {
+	if s.in != nil && !s.asked && s.ctx.Err() == nil {
+		_, _ = io.WriteString(s.in, "0000") // it may have gone already
+	}
+	if s.hangUp != nil {
+		s.hangUp()
+	}
+	return nil
+}
+
+// why is the reason behind an error: the context, or what the command said before
+// it went.
+func (s *sshSession) why(err error) error {
+	if err == nil {
+		return nil
+	}
+	ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, packp.ErrEmptyInput)
+	if s.command != nil && ended {
+		_ = s.command.Wait() // what it said is whole then
+		if said := s.said.String(); said != "" && s.ctx.Err() == nil {
+			return fmt.Errorf("%w: the server says: %s", err, said)
+		}
+	}
+	return s.late(err)
+}
+
+// late puts the end of the context before what it led to.
+func (s *sshSession) late(err error) error {
+	if s.ctx.Err() == nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", context.Cause(s.ctx), err)
+}
+
+// explained is what the server answers.
+type explained struct{ *sshSession }
+
+func (e explained) Read(p []byte) (int, error) {
+	n, err := e.out.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = e.late(err)
+	}
+	return n, err
+}
+
+// complaints keep the beginning of what a command writes to its standard error.
+type complaints struct{ bytes.Buffer }
+
+func (c *complaints) Write(p []byte) (int, error) {
+	if room := 4*maxWords - c.Len(); room > 0 {
+		c.Buffer.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
+}
