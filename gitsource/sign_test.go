@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,20 +58,7 @@ func pgpKey(t *testing.T, passphrase string) (file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	armored := func(kind string, write func(*bytes.Buffer) error) string {
-		var raw, out bytes.Buffer
-		if err := write(&raw); err != nil {
-			t.Fatal(err)
-		}
-		w, err := armor.Encode(&out, kind, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.Write(raw.Bytes())
-		w.Close()
-		return out.String()
-	}
-	public := armored(openpgp.PublicKeyType, func(b *bytes.Buffer) error { return entity.Serialize(b) })
+	public := armored(t, openpgp.PublicKeyType, entity.Serialize)
 	t.Setenv("GNUPGHOME", t.TempDir())
 	gpg := exec.Command("gpg", "--batch", "--no-autostart", "--import")
 	gpg.Stdin = strings.NewReader(public)
@@ -82,7 +70,23 @@ func pgpKey(t *testing.T, passphrase string) (file string) {
 			t.Fatal(err)
 		}
 	}
-	return private(t, armored(openpgp.PrivateKeyType, func(b *bytes.Buffer) error { return entity.SerializePrivateWithoutSigning(b, nil) }))
+	return private(t, armored(t, openpgp.PrivateKeyType, func(w io.Writer) error { return entity.SerializePrivateWithoutSigning(w, nil) }))
+}
+
+func armored(t *testing.T, kind string, serialize func(io.Writer) error) string {
+	t.Helper()
+	var out bytes.Buffer
+	w, err := armor.Encode(&out, kind, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := serialize(w); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.String() + "\n"
 }
 
 // What git itself says of commits that are signed with each kind of key.

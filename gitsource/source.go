@@ -30,25 +30,61 @@ type Options struct {
 	URL    string
 	Branch string
 	Auth   Auth
+	// SignersFile names whose signatures of commits count when the branch is read:
+	// lines of allowed_signers for SSH keys, OpenPGP public keys in armor. Empty:
+	// commits need no signature.
+	SignersFile string
 	// Timeout of one exchange; 0: DefaultTimeout.
 	Timeout time.Duration
 }
 
-// Source reads one branch.
-type Source struct{ remote }
+// Source reads one branch, for one goroutine at a time.
+type Source struct {
+	remote
+	refused *Snapshot // the tip as it was last, if it was not signed as it must be
+}
 
 // NewSource checks the options; it does not connect.
 func NewSource(o Options) (*Source, error) {
 	r, err := newRemote(o)
-	return &Source{r}, err
+	if err == nil && o.SignersFile != "" {
+		_, err = readSigners(o.SignersFile)
+	}
+	return &Source{remote: r}, err
 }
 
 // Newer is the newest commit of the branch, nil if that is the one known already
 // ("" for none): then nothing was fetched.
+//
+// It is an *UnverifiedError if that commit is not signed by one of the signers. It is
+// looked at again each time, since they may change, but fetched once.
 func (s *Source) Newer(ctx context.Context, known string) (*Snapshot, error) {
-	commit, store, err := s.fetch(ctx, plumbing.NewHash(known))
-	if err != nil || store == nil {
+	tip, err := s.tipSnapshot(ctx, known)
+	if err != nil || tip == nil {
 		return nil, err
+	}
+	if s.refused = nil; tip.Commit == known {
+		return nil, nil
+	}
+	if s.SignersFile == "" {
+		return tip, nil
+	}
+	if err := verify(tip.store, plumbing.NewHash(tip.Commit), s.SignersFile); err != nil {
+		s.refused = tip
+		return nil, err
+	}
+	return tip, nil
+}
+
+// tipSnapshot is the branch's newest commit, nil if that is the one known.
+func (s *Source) tipSnapshot(ctx context.Context, known string) (*Snapshot, error) {
+	at := known
+	if s.refused != nil {
+		at = s.refused.Commit
+	}
+	commit, store, err := s.fetch(ctx, plumbing.NewHash(at))
+	if err != nil || store == nil {
+		return s.refused, err
 	}
 	return newSnapshot(store, commit)
 }

@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ const pollTimeout = time.Minute
 type rendered struct {
 	render.Result
 	snapshot *gitsource.Snapshot
+	refused  string // why the branch's tip, which is newer, does not count; "": this is it
 }
 
 // follower keeps the newest commit at hand, rendered. It runs beside the loop:
@@ -97,20 +99,47 @@ func (f *follower) once(ctx context.Context) error {
 func (f *follower) look(ctx context.Context) (string, error) {
 	known := f.get()
 	snapshot, err := f.newer(ctx, known)
+	var unverified *gitsource.UnverifiedError
 	switch {
+	case known != nil && errors.As(err, &unverified):
+		f.refuse(ctx, known, unverified)
+		return "refused", nil
 	case err != nil:
 		return "", err
-	case snapshot == nil:
+	case snapshot == nil && known.refused == "":
 		return "unchanged", nil
+	case snapshot == nil:
+		snapshot = known.snapshot // what was refused was taken back
 	}
-	next := f.render(ctx, snapshot)
+	f.take(f.render(ctx, snapshot), known)
+	return "changed", nil
+}
+
+func (f *follower) take(next, known *rendered) {
 	f.mu.Lock()
 	f.newest = next
 	f.mu.Unlock()
 	if known == nil || !next.sameWishes(known) {
 		f.found()
 	}
-	return "changed", nil
+}
+
+// refuse has every object of a commit that does not count be one that cannot be
+// used: what was read before stays in force, and everybody is told why.
+func (f *follower) refuse(ctx context.Context, known *rendered, why *gitsource.UnverifiedError) {
+	if known.refused == why.Error() {
+		return
+	}
+	logging.From(ctx).WithError(why).Warn("the newest commit is not followed; what was read before stays in force")
+	next := &rendered{known.Result, known.snapshot, why.Error()}
+	next.Items, next.Broken = nil, map[string]error{}
+	for _, item := range known.Items {
+		next.Broken[item.HotPatch.Key()] = why
+	}
+	for key := range known.Broken {
+		next.Broken[key] = why
+	}
+	f.take(next, known)
 }
 
 func (f *follower) newer(ctx context.Context, known *rendered) (*gitsource.Snapshot, error) {
@@ -124,7 +153,7 @@ func (f *follower) newer(ctx context.Context, known *rendered) (*gitsource.Snaps
 
 func (f *follower) render(ctx context.Context, snapshot *gitsource.Snapshot) *rendered {
 	defer f.metrics.stage("render")()
-	next := &rendered{render.Render(tree{snapshot}, f.path), snapshot}
+	next := &rendered{render.Render(tree{snapshot}, f.path), snapshot, ""}
 	log := logging.From(ctx).WithField("commit", snapshot.Commit)
 	log.Infof("%q by %s asks for %d HotPatches", snapshot.Subject, snapshot.Author, len(next.Items))
 	for _, err := range next.Errors {

@@ -27,7 +27,7 @@ func newMetrics() *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		passes:   counters("hotpatch_passes_total", "Passes of the loop, by what asked for them.", "cause"),
-		polls:    counters("hotpatch_git_polls_total", "Polls of the Git server: unchanged, changed or failed.", "result"),
+		polls:    counters("hotpatch_git_polls_total", "Polls of the Git server: unchanged, changed, refused or failed.", "result"),
 		commits:  counters("hotpatch_status_commits_total", "Commits of results to the status branch: pushed, refused or failed.", "result"),
 		work:     counters("hotpatch_actions_total", "Writes to pods and calls of sidecars: done or failed.", "action", "result"),
 		pods:     gauges("hotpatch_pods", "Pods of each HotPatch: desired, updated, updated_ready, ready, total, deferred.", "namespace", "name", "count"),

@@ -20,6 +20,8 @@ type Options struct {
 	Path string
 	// Auth holds the names of files with credentials for Git.
 	Auth gitsource.Auth
+	// SignersFile names whose signatures of commits count; empty: they need none.
+	SignersFile string
 	// Author and Committer of the commits of results; without an author it is
 	// Hotpatch, hotpatch@<Cluster>, and without a committer the author.
 	Author, Committer gitsource.Person

@@ -86,7 +86,7 @@ func newReconciler(o Options) (*Reconciler, error) {
 	if err != nil {
 		return nil, err
 	}
-	git := gitsource.Options{URL: o.Repo, Branch: o.Branch, Auth: o.Auth}
+	git := gitsource.Options{URL: o.Repo, Branch: o.Branch, Auth: o.Auth, SignersFile: o.SignersFile}
 	source, err := gitsource.NewSource(git)
 	if err != nil {
 		return nil, err
