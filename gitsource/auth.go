@@ -19,7 +19,7 @@ type Auth struct {
 	UsernameFile, PasswordFile string
 	// TokenFile for a bearer token.
 	TokenFile string
-	// CAFile with the authorities to trust instead of the system's.
+	// CAFile with authorities to trust besides the system's.
 	CAFile string
 	// SSHKeyFile with a private key, SSHPassphraseFile with its passphrase if it
 	// has one, KnownHostsFile with the keys of the hosts to trust.

@@ -36,6 +36,7 @@ type endpoints struct {
 	recorded  func() error // why results are not committed
 	poll      func()
 	tokenFile string // of POST /trigger; "" lets everyone in
+	webhooks  *webhooks
 }
 
 func (e *endpoints) handler() http.Handler {
@@ -45,7 +46,11 @@ func (e *endpoints) handler() http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(e.metrics.registry, promhttp.HandlerOpts{}))
 	mux.Handle("GET /files/sha256/{digest}/{name}", e.files)
 	mux.HandleFunc("POST /trigger", e.trigger)
-	return http.MaxBytesHandler(mux, maxBody)
+	small := http.MaxBytesHandler(mux, maxBody)
+	all := http.NewServeMux()
+	all.Handle("/", small)
+	all.Handle("POST /webhook", e.webhooks)
+	return all
 }
 
 func (e *endpoints) readyz(w http.ResponseWriter, _ *http.Request) {

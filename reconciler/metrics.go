@@ -16,6 +16,7 @@ type metrics struct {
 	passes   *prometheus.CounterVec
 	stages   *prometheus.HistogramVec
 	polls    *prometheus.CounterVec
+	webhooks *prometheus.CounterVec
 	commits  *prometheus.CounterVec
 	work     *prometheus.CounterVec
 	pods     *prometheus.GaugeVec
@@ -28,6 +29,7 @@ func newMetrics() *metrics {
 		registry: prometheus.NewRegistry(),
 		passes:   counters("hotpatch_passes_total", "Passes of the loop, by what asked for them.", "cause"),
 		polls:    counters("hotpatch_git_polls_total", "Polls of the Git server: unchanged, changed, refused or failed.", "result"),
+		webhooks: counters("hotpatch_webhooks_total", "Deliveries of webhooks: taken, ignored, repeated, refused or failed.", "result"),
 		commits:  counters("hotpatch_status_commits_total", "Commits of results to the status branch: pushed, refused or failed.", "result"),
 		work:     counters("hotpatch_actions_total", "Writes to pods and calls of sidecars: done or failed.", "action", "result"),
 		pods:     gauges("hotpatch_pods", "Pods of each HotPatch: desired, updated, updated_ready, ready, total, deferred.", "namespace", "name", "count"),
@@ -37,7 +39,7 @@ func newMetrics() *metrics {
 		measures: histograms("hotpatch_measurement_seconds", "Time that measurements of analyses take, by their result: good, bad or unclear.", "result",
 			.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60),
 	}
-	m.registry.MustRegister(m.passes, m.stages, m.polls, m.commits, m.work, m.pods, m.phases, m.measures,
+	m.registry.MustRegister(m.passes, m.stages, m.polls, m.webhooks, m.commits, m.work, m.pods, m.phases, m.measures,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

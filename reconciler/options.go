@@ -48,6 +48,9 @@ type Options struct {
 	AdvertiseHost string
 	// TriggerTokenFile holds the token that POST /trigger wants; empty: none.
 	TriggerTokenFile string
+	// WebhookSecretFile holds the secret that forges sign deliveries to POST /webhook
+	// with; empty: none is taken.
+	WebhookSecretFile string
 	// SidecarTokenFile holds the token shown to sidecars; empty: none.
 	SidecarTokenFile string
 	// SidecarTLS has sidecars called over HTTPS; its zero value: over HTTP.

@@ -198,6 +198,7 @@ func (r *Reconciler) endpoints() http.Handler {
 		recorded:  r.recorder.holdup,
 		poll:      func() { r.follower.poll.fire(newCommit) },
 		tokenFile: r.options.TriggerTokenFile,
+		webhooks:  newWebhooks(r.options.WebhookSecretFile, r.options.Branch, r.metrics, func() { r.follower.poll.fire(newCommit) }),
 	}
 	return e.handler()
 }

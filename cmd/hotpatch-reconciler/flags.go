@@ -70,6 +70,7 @@ func (s *settings) define(f *pflag.FlagSet) {
 	f.StringVar(&o.Listen, "listen", ":8080", "address of the HTTP server")
 	f.StringVar(&o.AdvertiseHost, "advertise-host", cmp.Or(os.Getenv("POD_IP"), "127.0.0.1"), "host under which pods reach the HTTP server")
 	f.StringVar(&o.TriggerTokenFile, "trigger-token-file", "", "file with the token that POST /trigger wants")
+	f.StringVar(&o.WebhookSecretFile, "webhook-secret-file", "", "file with the secret that forges sign what they send to POST /webhook with; without it nothing is taken there")
 	f.StringVar(&o.SidecarTokenFile, "sidecar-token-file", "", "file with the token shown to sidecars")
 	f.StringVar(&o.SidecarTLS.CAFile, "sidecar-ca-file", "", "file with the authorities of the sidecars' certificates; without it sidecars are called over plain HTTP")
 	f.StringVar(&o.SidecarTLS.CertFile, "sidecar-client-cert-file", "", "file with the certificate shown to sidecars")

@@ -1,0 +1,198 @@
+package reconciler
+
+import (
+	"cmp"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"k8s.io/utils/lru"
+
+	"hotpatch.dev/hotpatch/internal/logging"
+)
+
+const (
+	// maxDelivery is more than forges send of a push, whose commits they cut off.
+	maxDelivery = 4 << 20
+	// maxSeen deliveries are remembered.
+	maxSeen = 1024
+)
+
+// webhooks takes what forges post about pushes. Its signature comes first: nothing
+// of a delivery is read before it is known to be made with the secret.
+type webhooks struct {
+	secretFile string // read at each delivery; "": there are none
+	branch     string // pushes to others are no news
+	poll       func()
+	metrics    *metrics
+	seen       *lru.Cache // deliveries, by the digest of ID and body
+}
+
+func newWebhooks(secretFile, branch string, m *metrics, poll func()) *webhooks {
+	return &webhooks{secretFile, branch, poll, m, lru.New(maxSeen)}
+}
+
+// signatureHeaders hold the HMAC-SHA256 of the body in hex, with "sha256=" before it
+// or without: those of GitHub, Gitea, Forgejo, Gogs and Bitbucket, and our own.
+var signatureHeaders = []string{"X-Hub-Signature-256", "X-Forgejo-Signature", "X-Gitea-Signature", "X-Gogs-Signature", "X-Hub-Signature", "X-Hotpatch-Signature"}
+
+// gitlabToken holds the secret itself: GitLab signs nothing with it.
+const gitlabToken = "X-Gitlab-Token"
+
+var deliveryHeaders = []string{"X-GitHub-Delivery", "X-Forgejo-Delivery", "X-Gitea-Delivery", "X-Gitlab-Event-UUID", "X-Request-UUID", "X-Hotpatch-Delivery"}
+
+// eventHeaders say what happened, and pushes are the events that matter.
+var (
+	eventHeaders = []string{"X-Forgejo-Event", "X-Gitea-Event", "X-GitHub-Event", "X-Gitlab-Event", "X-Event-Key"}
+	pushes       = map[string]bool{"push": true, "Push Hook": true, "repo:push": true, "repo:refs_changed": true}
+)
+
+// ServeHTTP answers POST /webhook: 202 if the Git server is polled now, 200 if there
+// is no reason to.
+func (h *webhooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	code, result, words := h.take(w, r)
+	h.metrics.webhooks.WithLabelValues(result).Inc()
+	if code >= http.StatusBadRequest {
+		http.Error(w, words, code)
+		return
+	}
+	w.WriteHeader(code)
+	fmt.Fprintln(w, words)
+}
+
+func (h *webhooks) take(w http.ResponseWriter, r *http.Request) (code int, result, words string) {
+	if h.secretFile == "" {
+		return http.StatusNotFound, "refused", "webhooks are not taken: the reconciler has no --webhook-secret-file"
+	}
+	secret, err := readToken(h.secretFile)
+	if err != nil {
+		logging.From(r.Context()).WithError(err).Error("no webhook can be taken: its secret cannot be read")
+		return http.StatusInternalServerError, "failed", "the secret of webhooks cannot be read; see the reconciler's log"
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxDelivery))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return http.StatusRequestEntityTooLarge, "refused", fmt.Sprintf("the body has more than %d bytes", maxDelivery)
+	}
+	if err != nil {
+		return http.StatusBadRequest, "refused", "the body did not come whole"
+	}
+	if !signed(r.Header, body, secret) {
+		return http.StatusUnauthorized, "refused", "not signed with the secret of --webhook-secret-file"
+	}
+	return h.judge(r.Header, body)
+}
+
+// signed compares the first signature that is given; a second one does not help.
+func signed(header http.Header, body []byte, secret string) bool {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write(body)
+	want := hex.EncodeToString(mac.Sum(nil))
+	for _, name := range signatureHeaders {
+		if given := header.Get(name); given != "" {
+			return subtle.ConstantTimeCompare([]byte(strings.TrimPrefix(given, "sha256=")), []byte(want)) == 1
+		}
+	}
+	return subtle.ConstantTimeCompare([]byte(header.Get(gitlabToken)), []byte(secret)) == 1
+}
+
+// judge tells news from the rest of what is signed.
+func (h *webhooks) judge(header http.Header, body []byte) (code int, result, words string) {
+	if event := first(header, eventHeaders); event != "" && !pushes[event] {
+		return http.StatusOK, "ignored", fmt.Sprintf("the event %.40q is no push", event)
+	}
+	refs, err := pushed(header, body)
+	if err != nil {
+		return http.StatusBadRequest, "refused", "the body is not what forges send of a push: " + err.Error()
+	}
+	if !h.concerns(refs) {
+		return http.StatusOK, "ignored", "nothing was pushed to the branch " + h.branch
+	}
+	if h.repeated(first(header, deliveryHeaders), body) {
+		return http.StatusOK, "repeated", "this delivery was taken before"
+	}
+	h.poll()
+	return http.StatusAccepted, "taken", "polling"
+}
+
+func first(header http.Header, names []string) string {
+	for _, name := range names {
+		if value := header.Get(name); value != "" {
+			return value
+		}
+	}
+	return ""
+}
+
+// concerns: what names no branch may be about ours.
+func (h *webhooks) concerns(refs []string) bool {
+	for _, ref := range refs {
+		if strings.TrimPrefix(ref, "refs/heads/") == h.branch {
+			return true
+		}
+	}
+	return len(refs) == 0
+}
+
+func (h *webhooks) repeated(id string, body []byte) bool {
+	key := sha256.Sum256(append([]byte(id+"\n"), body...))
+	if _, seen := h.seen.Get(key); seen {
+		return true
+	}
+	h.seen.Add(key, struct{}{})
+	return false
+}
+
+// push is what forges say of one, as far as it matters: GitHub, GitLab, Gitea,
+// Forgejo and Gogs have a ref, Bitbucket's cloud and its server have changes.
+type push struct {
+	Ref  string `json:"ref"`
+	Push struct {
+		Changes []struct {
+			New, Old struct {
+				Name string `json:"name"`
+			}
+		} `json:"changes"`
+	} `json:"push"`
+	Changes []struct {
+		Ref struct {
+			ID string `json:"id"`
+		} `json:"ref"`
+	} `json:"changes"`
+}
+
+// pushed lists the refs that a delivery names. GitHub can send it as a form.
+func pushed(header http.Header, body []byte) (refs []string, err error) {
+	if kind, _, _ := mime.ParseMediaType(header.Get("Content-Type")); kind == "application/x-www-form-urlencoded" {
+		form, err := url.ParseQuery(string(body))
+		if err != nil {
+			return nil, errors.New("the form cannot be read")
+		}
+		body = []byte(form.Get("payload"))
+	}
+	var p push
+	if err := json.Unmarshal(body, &p); err != nil {
+		return nil, errors.New("want JSON")
+	}
+	named := []string{p.Ref}
+	for _, c := range p.Push.Changes {
+		named = append(named, cmp.Or(c.New.Name, c.Old.Name))
+	}
+	for _, c := range p.Changes {
+		named = append(named, c.Ref.ID)
+	}
+	for _, ref := range named {
+		if ref != "" {
+			refs = append(refs, ref)
+		}
+	}
+	return refs, nil
+}

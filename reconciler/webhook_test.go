@@ -1,0 +1,179 @@
+package reconciler
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const hookSecret = "correct horse"
+
+// hooked serves webhooks of the branch main, and counts polls.
+func hooked(t testing.TB) (server *httptest.Server, polls *int) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte(hookSecret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	polls = new(int)
+	m := newMetrics()
+	e := &endpoints{metrics: m, files: &files{}, webhooks: newWebhooks(file, "main", m, func() { *polls++ })}
+	server = httptest.NewServer(e.handler())
+	t.Cleanup(server.Close)
+	return server, polls
+}
+
+func hmacOf(body string) string {
+	mac := hmac.New(sha256.New, []byte(hookSecret))
+	mac.Write([]byte(body))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// deliver posts a body with headers, given as name, value, name, value…
+func deliver(t testing.TB, server *httptest.Server, body string, headers ...string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequest("POST", server.URL+"/webhook", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	said, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(said)
+}
+
+// What each forge sends of a push to the branch, and of one to another.
+func TestForgesAreHeard(t *testing.T) {
+	server, polls := hooked(t)
+	ours, other := `{"ref":"refs/heads/main","after":"1"}`, `{"ref":"refs/heads/hotpatch-status","after":"1"}`
+	cloud := `{"push":{"changes":[{"new":{"type":"branch","name":"BRANCH"},"old":null}]}}`
+	own := `{"changes":[{"ref":{"id":"refs/heads/BRANCH","type":"BRANCH"},"type":"UPDATE"}]}`
+	named := func(body, branch string) string { return strings.ReplaceAll(body, "BRANCH", branch) }
+	form := func(body string) string { return url.Values{"payload": {body}}.Encode() }
+	for forge, c := range map[string]struct {
+		ours, other string
+		headers     func(body string) []string
+	}{
+		"GitHub": {ours, other, func(b string) []string {
+			return []string{"X-GitHub-Event", "push", "X-GitHub-Delivery", "1", "X-Hub-Signature-256", "sha256=" + hmacOf(b)}
+		}},
+		"GitHub, as a form": {form(ours), form(other), func(b string) []string {
+			return []string{"Content-Type", "application/x-www-form-urlencoded", "X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256=" + hmacOf(b)}
+		}},
+		"Gitea": {ours, other, func(b string) []string {
+			return []string{"X-Gitea-Event", "push", "X-GitHub-Event", "push", "X-Gitea-Delivery", "1", "X-Gitea-Signature", hmacOf(b), "X-Hub-Signature-256", "sha256=" + hmacOf(b)}
+		}},
+		"Forgejo": {ours, other, func(b string) []string {
+			return []string{"X-Forgejo-Event", "push", "X-Forgejo-Delivery", "2", "X-Forgejo-Signature", hmacOf(b)}
+		}},
+		"GitLab": {ours, other, func(string) []string {
+			return []string{"X-Gitlab-Event", "Push Hook", "X-Gitlab-Event-UUID", "1", "X-Gitlab-Token", hookSecret}
+		}},
+		"Bitbucket's cloud": {named(cloud, "main"), named(cloud, "other"), func(b string) []string {
+			return []string{"X-Event-Key", "repo:push", "X-Request-UUID", "1", "X-Hub-Signature", "sha256=" + hmacOf(b)}
+		}},
+		"Bitbucket's server": {named(own, "main"), named(own, "other"), func(b string) []string {
+			return []string{"X-Event-Key", "repo:refs_changed", "X-Request-Id", "1", "X-Hub-Signature", "sha256=" + hmacOf(b)}
+		}},
+		"anybody": {`{"ref":"main"}`, `{"ref":"other"}`, func(b string) []string {
+			return []string{"X-Hotpatch-Signature", hmacOf(b), "X-Hotpatch-Delivery", "1"}
+		}},
+		"anybody, of no branch": {`{}`, other, func(b string) []string {
+			return []string{"X-Hotpatch-Signature", hmacOf(b), "X-Hotpatch-Delivery", "2"}
+		}},
+	} {
+		before := *polls
+		if code, said := deliver(t, server, c.other, c.headers(c.other)...); code != 200 || *polls != before {
+			t.Errorf("%s, another branch: %d %s", forge, code, said)
+		}
+		if code, said := deliver(t, server, c.ours, c.headers(c.ours)...); code != 202 || *polls != before+1 {
+			t.Errorf("%s: %d %s, %d polls", forge, code, said, *polls-before)
+		}
+		if code, said := deliver(t, server, c.ours, c.headers(c.ours)...); code != 200 || *polls != before+1 {
+			t.Errorf("%s, once more: %d %s, %d polls", forge, code, said, *polls-before)
+		}
+	}
+}
+
+func TestWebhooksAreSigned(t *testing.T) {
+	server, polls := hooked(t)
+	body := `{"ref":"refs/heads/main"}`
+	for name, headers := range map[string][]string{
+		"nothing":               {},
+		"a wrong signature":     {"X-Hub-Signature-256", "sha256=" + hmacOf(body+" ")},
+		"half a signature":      {"X-Gitea-Signature", hmacOf(body)[:32]},
+		"a wrong token":         {"X-Gitlab-Token", "wrong"},
+		"an empty token":        {"X-Gitlab-Token", ""},
+		"a wrong one first":     {"X-Hub-Signature-256", "sha256=00", "X-Gitlab-Token", hookSecret},
+		"the secret as its own": {"X-Hub-Signature-256", "sha256=" + hookSecret},
+	} {
+		if code, _ := deliver(t, server, body, headers...); code != 401 {
+			t.Errorf("%s: %d", name, code)
+		}
+	}
+	for name, c := range map[string]struct {
+		body, event string
+		code        int
+	}{
+		"a ping":         {`{"zen":"Keep it simple."}`, "ping", 200},
+		"another event":  {`{"ref":"refs/heads/main"}`, "create", 200},
+		"no JSON":        {`ref=main`, "push", 400},
+		"too much of it": {`{"ref":"` + strings.Repeat("x", maxDelivery) + `"}`, "push", 413},
+	} {
+		if code, said := deliver(t, server, c.body, "X-GitHub-Event", c.event, "X-Hub-Signature-256", "sha256="+hmacOf(c.body)); code != c.code {
+			t.Errorf("%s: %d %s", name, code, said)
+		}
+	}
+	if *polls != 0 {
+		t.Errorf("%d polls", *polls)
+	}
+}
+
+func TestWebhooksNeedASecret(t *testing.T) {
+	m := newMetrics()
+	for file, want := range map[string]int{"": 404, "/nowhere/secret": 500} {
+		e := &endpoints{metrics: m, files: &files{}, webhooks: newWebhooks(file, "main", m, func() { t.Error("polled") })}
+		server := httptest.NewServer(e.handler())
+		if code, said := deliver(t, server, "{}", "X-Gitlab-Token", ""); code != want || strings.Contains(said, "/nowhere") {
+			t.Errorf("%q: %d %s", file, code, said)
+		}
+		server.Close()
+	}
+}
+
+// Whatever stands in a body: it is read or refused, and names refs as they stand there.
+func FuzzWebhookBody(f *testing.F) {
+	f.Add([]byte(`{"ref":"refs/heads/main"}`), "application/json")
+	f.Add([]byte(`payload=%7B%22ref%22%3A%22main%22%7D`), "application/x-www-form-urlencoded")
+	f.Add([]byte(`{"push":{"changes":[{"new":null,"old":{"name":"main"}}]},"changes":[{"ref":{"id":"x"}}]}`), "")
+	f.Fuzz(func(t *testing.T, body []byte, kind string) {
+		refs, err := pushed(http.Header{"Content-Type": {kind}}, body)
+		for _, ref := range refs {
+			if err != nil || ref == "" {
+				t.Errorf("%q, %v", refs, err)
+			}
+			plain := bytes.Contains(body, []byte(ref)) || bytes.ContainsAny(body, `\%+`) || strings.ContainsRune(ref, '\uFFFD')
+			if !plain {
+				t.Errorf("%q does not stand in %q", ref, body)
+			}
+		}
+	})
+}
