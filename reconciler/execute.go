@@ -110,7 +110,7 @@ func (e *executor) updateFiles(ctx context.Context, pod kube.Pod, missing []api.
 		return errors.New("the pod has no address yet, its sidecar cannot be called")
 	}
 	for _, file := range missing {
-		if err := e.sidecars.update(ctx, pod.Sidecar, pod.UID, file); err != nil {
+		if err := e.sidecars.update(ctx, pod.Sidecar, pod.UID, e.files.forCall(file)); err != nil {
 			return err
 		}
 	}

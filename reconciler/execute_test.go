@@ -48,7 +48,7 @@ func (w *written) has(t *testing.T, line string) {
 
 func testExecutor(pods annotator) *executor {
 	j := newJobs(newRetries(func() {}), func() {})
-	return newExecutor(pods, newSidecars("", SidecarTLS{}), &files{base: "http://10.0.0.1:8080"}, j, newMetrics())
+	return newExecutor(pods, newSidecars("", SidecarTLS{}), &files{base: "http://10.0.0.1:8080", callers: newCallers(nil, nil)}, j, newMetrics())
 }
 
 func testPod(name string) kube.Pod {

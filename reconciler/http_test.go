@@ -1,8 +1,6 @@
 package reconciler
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io"
 	"net/http"
@@ -74,29 +72,5 @@ func TestReadyzSaysWhyNot(t *testing.T) {
 	}
 	if code, _ := call(t, "GET", url+"/healthz", nil); code != 200 {
 		t.Errorf("healthz: %d", code)
-	}
-}
-
-func TestOnlyFilesReferredToAreServed(t *testing.T) {
-	content := []byte("<h1>2048</h1>")
-	sum := sha256.Sum256(content)
-	digest := hex.EncodeToString(sum[:])
-	f := &files{}
-	f.base = serveEndpoints(t, &endpoints{metrics: newMetrics(), files: f})
-	url := f.url(digest, "site/index page.html")
-
-	if code, _ := call(t, "GET", url, nil); code != 404 {
-		t.Errorf("before: %d, want 404", code)
-	}
-	f.publish(map[string][]byte{digest: content})
-	if code, body := call(t, "GET", url, nil); code != 200 || body != string(content) {
-		t.Errorf("published: %d %q", code, body)
-	}
-	if code, _ := call(t, "GET", url, http.Header{"If-None-Match": {`"` + digest + `"`}}); code != 304 {
-		t.Errorf("with its ETag: %d, want 304", code)
-	}
-	f.publish(nil)
-	if code, _ := call(t, "GET", url, nil); code != 404 {
-		t.Errorf("after: %d, want 404", code)
 	}
 }

@@ -55,6 +55,9 @@ type Options struct {
 	SidecarTokenFile string
 	// SidecarTLS has sidecars called over HTTPS; its zero value: over HTTP.
 	SidecarTLS SidecarTLS
+	// FilesServiceAccounts, as "name" or "namespace:name", may have files of the
+	// repository by their digest, which sidecars do that restore what they had.
+	FilesServiceAccounts []string
 	// InsecureRegistries ("host:port") speak plain HTTP.
 	InsecureRegistries []string
 	// AnalysisAllowAddresses are addresses that analyses may connect to though they

@@ -108,7 +108,7 @@ func newReconciler(o Options) (*Reconciler, error) {
 		return nil, err
 	}
 	r.cluster = cluster
-	r.files = &files{base: o.advertised()}
+	r.files = &files{base: o.advertised(), callers: newCallers(o.FilesServiceAccounts, cluster)}
 	r.retries = newRetries(func() { r.trigger.fire(retryDue) })
 	r.jobs = newJobs(r.retries, func() { r.trigger.fire(workEnded) })
 	r.digests = newDigests(&registry.Resolver{Insecure: o.InsecureRegistries}, r.jobs)

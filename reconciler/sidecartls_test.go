@@ -91,7 +91,7 @@ func runSidecar(t *testing.T, lines string) (address, dir string) {
 	address, dir = free.Addr().String(), t.TempDir()
 	free.Close()
 	config := filepath.Join(t.TempDir(), "config.yaml")
-	lines = "plugins: [{name: hot_update, config: {loadPatchType: none}}]\ndownload: {allowAddresses: [127.0.0.1/32]}\n" + lines
+	lines = "plugins: [{name: hot_update, config: {loadPatchType: none}}]\ndownload:\n  allowAddresses: [127.0.0.1/32]\n" + lines
 	if err := os.WriteFile(config, []byte(lines), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"hotpatch.dev/hotpatch/internal/logging"
+	"hotpatch.dev/hotpatch/internal/tokens"
 	"hotpatch.dev/hotpatch/sidecar/download"
 	"hotpatch.dev/hotpatch/sidecar/kube"
 )
@@ -54,10 +55,8 @@ func newUpdater(ctx context.Context, o Options, c Config, plugin HotUpdate, api 
 	if err != nil {
 		return nil, err
 	}
-	if u.byDigest, err = c.Download.byDigest(); err != nil {
-		return nil, err
-	}
-	u.client, u.maxBytes, u.limit = download.New(limits), limits.Bytes, 2*limits.Timeout+overhead
+	u.client, u.byDigest = download.New(limits), limits.TokenFor
+	u.maxBytes, u.limit = limits.Bytes, 2*limits.Timeout+overhead
 	if u.share, err = openShare(ctx, plugin.dir(o.Dir)); err != nil {
 		return nil, err
 	}
@@ -75,7 +74,7 @@ func newUpdater(ctx context.Context, o Options, c Config, plugin HotUpdate, api 
 // kubeAPI is all that the sidecar asks of the Kubernetes API.
 type kubeAPI interface {
 	cluster
-	reviewer
+	tokens.Reviewer
 }
 
 // reachAPI is the API as a pod reaches it, nil outside one.

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"hotpatch.dev/hotpatch/internal/logging"
+	"hotpatch.dev/hotpatch/internal/tokens"
 )
 
 // authorizer says who a caller is, or why he may not post.
@@ -27,13 +28,8 @@ var (
 	errForbidden    = errors.New("forbidden")
 )
 
-// reviewer is the API server's opinion of a token.
-type reviewer interface {
-	Review(ctx context.Context, token, audience string) (user string, err error)
-}
-
 // newAuthorizer is what the config asks for.
-func newAuthorizer(ctx context.Context, c Config, api reviewer) (authorizer, error) {
+func newAuthorizer(ctx context.Context, c Config, api tokens.Reviewer) (authorizer, error) {
 	a := c.Auth
 	if a == nil {
 		logging.From(ctx).Warning("ANYONE who reaches this port can replace files here: the config has no auth; see docs/sidecar.md")
@@ -80,13 +76,13 @@ func (b bearer) authorize(r *http.Request) (string, error) {
 
 // tokenReview lets named ServiceAccounts in.
 type tokenReview struct {
-	api      reviewer
+	api      tokens.Reviewer
 	audience string
 	allowed  []string // as the API server names them
 }
 
-func newTokenReview(c TokenReview, api reviewer) (tokenReview, error) {
-	t := tokenReview{api: &remembered{reviewer: api}, audience: cmp.Or(c.Audience, defaultAudience)}
+func newTokenReview(c TokenReview, api tokens.Reviewer) (tokenReview, error) {
+	t := tokenReview{api: tokens.Remember(api), audience: cmp.Or(c.Audience, defaultAudience)}
 	for _, account := range c.AllowedServiceAccounts {
 		ns, name, ok := strings.Cut(account, ":")
 		if !ok || ns == "" || name == "" {

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 const tokenReviewConfig = `auth: {tokenReview: {allowedServiceAccounts: ["hotpatch-system:hotpatch-reconciler"]}}
@@ -84,21 +83,6 @@ func TestTokensAreRemembered(t *testing.T) {
 	defer w.api.mu.Unlock()
 	if got := w.api.calls["POST tokenreviews"]; got != 4 {
 		t.Errorf("%d reviews; want one of the good token and three of the bad one", got)
-	}
-}
-
-func TestForgetsTokens(t *testing.T) {
-	now := time.Now()
-	m := &remembered{}
-	for i := range 10 * maxTokens {
-		m.keep([32]byte{byte(i), byte(i >> 8)}, known{"u", now.Add(time.Second)})
-	}
-	if len(m.known) > maxTokens {
-		t.Errorf("%d tokens are known", len(m.known))
-	}
-	last := [32]byte{byte((10*maxTokens - 1) & 0xff), byte((10*maxTokens - 1) >> 8)}
-	if m.recall(last, now) != "u" || m.recall(last, now.Add(2*time.Second)) != "" {
-		t.Error("a token is remembered for the wrong time")
 	}
 }
 

@@ -157,6 +157,9 @@ type Download struct {
 	// ByDigest is where content can be had by its digest, DIGEST/NAME below this
 	// URL, if it cannot be had where it was first.
 	ByDigest string `json:"byDigest"`
+	// ByDigestTokenFile holds the token shown there and nowhere else, read for each
+	// download.
+	ByDigestTokenFile string `json:"byDigestTokenFile"`
 	// AllowURLs are the only URLs that are fetched, with all below them; empty:
 	// any.
 	AllowURLs []string `json:"allowURLs"`

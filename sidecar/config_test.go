@@ -76,6 +76,7 @@ func TestConfigErrors(t *testing.T) {
 		{"restartpolicy: Always", "download: {allowAddresses: [localhost]}", "download.allowAddresses: want an address"},
 		{"restartpolicy: Always", "restore: {hold: 2h}", "restore.hold: want 0s to 10m0s"},
 		{"restartpolicy: Always", "download: {byDigest: 'ftp://x'}", "download.byDigest: "},
+		{"restartpolicy: Always", "download: {byDigestTokenFile: /token}", "download.byDigestTokenFile: is for download.byDigest"},
 		{"annotationKey:", "layout: Pods\n                annotationKey:", "inKube.layout: want Versions or Workloads"},
 		{"restartpolicy: Always", "auth: {}", "auth: give one of tokenReview, bearerTokenFile and clientCertificate"},
 		{"restartpolicy: Always", "auth: {clientCertificate: {allowedNames: [a]}}", "auth.clientCertificate: needs tls.clientCAFile"},

@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -43,7 +44,7 @@ func (k InKube) configMap(namespace string) kube.ConfigMap {
 
 // limits of one download.
 func (d Download) limits() (download.Limits, error) {
-	limits := download.Limits{Bytes: d.MaxBytes}
+	limits := download.Limits{Bytes: d.MaxBytes, TokenFile: d.ByDigestTokenFile}
 	switch {
 	case limits.Bytes < 0:
 		return limits, fmt.Errorf("download.maxBytes: want a number of bytes, got %d", d.MaxBytes)
@@ -53,6 +54,12 @@ func (d Download) limits() (download.Limits, error) {
 	var err error
 	if limits.Timeout, err = duration(d.Timeout, defaultTimeout); err != nil {
 		return limits, fmt.Errorf("download.timeout: want a time such as 2m, got %q", d.Timeout)
+	}
+	if limits.TokenFor, err = d.byDigest(); err != nil {
+		return limits, err
+	}
+	if limits.TokenFor == nil && limits.TokenFile != "" {
+		return limits, errors.New("download.byDigestTokenFile: is for download.byDigest, which is not set")
 	}
 	if limits.URLs, err = d.urls(); err != nil {
 		return limits, err

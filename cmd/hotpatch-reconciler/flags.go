@@ -76,6 +76,7 @@ func (s *settings) define(f *pflag.FlagSet) {
 	f.StringVar(&o.SidecarTLS.CertFile, "sidecar-client-cert-file", "", "file with the certificate shown to sidecars")
 	f.StringVar(&o.SidecarTLS.KeyFile, "sidecar-client-key-file", "", "file with the key of that certificate")
 	f.StringVar(&o.SidecarTLS.ServerName, "sidecar-server-name", "hotpatch-sidecar", "DNS name that the sidecars' certificates are made out to")
+	f.StringSliceVar(&o.FilesServiceAccounts, "files-service-accounts", []string{"hotpatch-sidecar"}, "ServiceAccounts (name, or namespace:name) of sidecars that may fetch files of the repository by their digest")
 	f.StringSliceVar(&o.InsecureRegistries, "insecure-registries", nil, "registries (host:port) that speak plain HTTP")
 	f.Var(prefixes{&o.AnalysisAllowAddresses}, "analysis-allow-addresses", "addresses (10.0.0.1, 127.0.0.0/8) that analyses may connect to though they are the machine's own or a cloud's metadata service")
 	f.StringVar(&o.AnalysisCredentials, "analysis-credentials", "/etc/hotpatch/analysis", "directory with a directory of files for each credentials that analyses name")

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -42,6 +43,10 @@ type Limits struct {
 	URLs []*url.URL
 	// Allow are addresses that would otherwise be refused.
 	Allow []netip.Prefix
+	// TokenFile holds a bearer token for TokenFor and all below it, and for nobody
+	// else; "": none. It is read for each request, because tokens rotate.
+	TokenFile string
+	TokenFor  *url.URL
 }
 
 // Client downloads within limits.
@@ -71,7 +76,28 @@ func (c *Client) redirect(req *http.Request, via []*http.Request) error {
 	if err := guard.Redirect(req, via); err != nil {
 		return err
 	}
+	if !c.limits.trusts(req.URL) {
+		req.Header.Del("Authorization") // it was copied from the request before
+	}
 	return c.limits.permit(req.URL)
+}
+
+// trusts tells whether a URL is of those who get the token.
+func (l Limits) trusts(u *url.URL) bool {
+	return l.TokenFile != "" && l.TokenFor != nil && below(l.TokenFor, u)
+}
+
+// show adds the token to a request to those who get it.
+func (l Limits) show(req *http.Request) error {
+	if !l.trusts(req.URL) {
+		return nil
+	}
+	token, err := os.ReadFile(l.TokenFile)
+	if err != nil {
+		return fmt.Errorf("read the token to show: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	return nil
 }
 
 // permit says no to URLs that are not on the list, where there is one.
@@ -132,6 +158,9 @@ func (c *Client) get(ctx context.Context, from *url.URL, into io.Writer) (string
 		return "", err
 	}
 	req.Header.Set("User-Agent", "hotpatch-sidecar")
+	if err := c.limits.show(req); err != nil {
+		return "", err
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return "", err

@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -49,5 +51,54 @@ func TestAllowedURLs(t *testing.T) {
 		if _, err = c.Get(t.Context(), u, "", io.Discard); (err == nil) != ok || err != nil && !strings.Contains(err.Error(), "is not among download.allowURLs") {
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+}
+
+// The token is for one place. Nobody else sees it: not another URL, and not where
+// that place redirects to.
+func TestTokenIsForOnePlace(t *testing.T) {
+	token := filepath.Join(t.TempDir(), "token")
+	write := func(text string) {
+		if err := os.WriteFile(token, []byte(text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var seen []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen = append(seen, r.URL.Path+" "+r.Header.Get("Authorization"))
+		if to := r.URL.Query().Get("to"); to != "" {
+			http.Redirect(w, r, to, http.StatusFound)
+		}
+	}))
+	defer server.Close()
+	base, _ := url.Parse(server.URL + "/files/")
+	c := New(Limits{Bytes: 100, Timeout: 5 * time.Second, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, TokenFile: token, TokenFor: base})
+	for _, one := range []struct{ path, want string }{
+		{"/files/a", "/files/a Bearer one"},
+		{"/other", "/other "},
+		{"/filesX", "/filesX "},
+		{"/files/../other", "/files/../other "},
+		{"/files/a?to=/files/b", "/files/a Bearer one, /files/b Bearer one"},
+		{"/files/a?to=/other", "/files/a Bearer one, /other "},
+		{"/other?to=/files/a", "/other , /files/a "},
+	} {
+		seen = nil
+		write("one")
+		u, err := url.Parse(server.URL + one.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Get(t.Context(), u, "", io.Discard); err != nil || strings.Join(seen, ", ") != one.want {
+			t.Errorf("%s: %v %q, want %q", one.path, err, seen, one.want)
+		}
+	}
+	write("two")
+	seen = nil
+	if _, err := c.Get(t.Context(), base, "", io.Discard); err != nil || seen[0] != "/files/ Bearer two" {
+		t.Errorf("after a rotation: %v %q", err, seen)
+	}
+	os.Remove(token)
+	if _, err := c.Get(t.Context(), base, "", io.Discard); err == nil || !strings.Contains(err.Error(), "read the token to show") {
+		t.Errorf("without its file: %v", err)
 	}
 }
