@@ -172,7 +172,7 @@ func (s *sshSession) why(err error) error {
 	ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, packp.ErrEmptyInput)
 	if s.command != nil && ended {
 		_ = s.command.Wait() // what it said is whole then
-		if said := s.said.String(); said != "" && s.ctx.Err() == nil {
+		if said := s.said.kept.String(); said != "" && s.ctx.Err() == nil {
 			return fmt.Errorf("%w: the server says: %s", err, said)
 		}
 	}
@@ -198,12 +198,13 @@ func (e explained) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// complaints keep the beginning of what a command writes to its standard error.
-type complaints struct{ bytes.Buffer }
+// complaints are the beginning of what a command writes to its standard error. The
+// buffer is not embedded: whoever copies to one goes past our Write.
+type complaints struct{ kept bytes.Buffer }
 
 func (c *complaints) Write(p []byte) (int, error) {
-	if room := 4*maxWords - c.Len(); room > 0 {
-		c.Buffer.Write(p[:min(room, len(p))])
+	if room := 4*maxWords - c.kept.Len(); room > 0 {
+		c.kept.Write(p[:min(room, len(p))])
 	}
 	return len(p), nil
 }
