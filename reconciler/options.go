@@ -73,7 +73,7 @@ func (o Options) Validate() error {
 	return errors.Join(
 		required("repo", o.Repo), required("branch", o.Branch), required("status-branch", o.StatusBranch),
 		required("cluster", o.Cluster), required("identity", o.Identity),
-		o.validateRepo(), o.validateTimes(), o.validateListen(), o.SidecarTLS.validate(),
+		o.validateRepo(), o.validateTimes(), o.validateListen(), o.validateSigners(), o.SidecarTLS.validate(),
 	)
 }
 
@@ -91,6 +91,14 @@ func (o Options) validateRepo() error {
 	}
 	if err := gitsource.CheckURL(o.Repo); err != nil {
 		return fmt.Errorf("--repo: %w", err)
+	}
+	return nil
+}
+
+// validateSigners refuses to have our own commits be the tip that does not count.
+func (o Options) validateSigners() error {
+	if o.SignersFile != "" && o.Branch == o.StatusBranch && o.SigningKey.File == "" {
+		return errors.New("--git-signers-file, and results that nobody signs on the same branch, do not go together: set --git-signing-key-file, or another --status-branch")
 	}
 	return nil
 }

@@ -45,12 +45,12 @@ func TestEveryFlagIsAlsoAnEnvironmentVariable(t *testing.T) {
 }
 
 func TestBadOptionsAreAllNamed(t *testing.T) {
-	s, err := parse([]string{"--repo", "https://bob:s3cret@git.example/games.git", "--interval", "1ms", "--listen", "here"})
+	s, err := parse([]string{"--repo", "https://bob:s3cret@git.example/games.git", "--interval", "1ms", "--listen", "here", "--git-signers-file", "x", "--status-branch", "main"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = s.options.Validate()
-	for _, want := range []string{"--cluster is not set", "--repo: the Git URL must not hold a password", "--interval 1ms is too short", `--listen "here"`} {
+	for _, want := range []string{"--cluster is not set", "--repo: the Git URL must not hold a password", "--interval 1ms is too short", `--listen "here"`, "--git-signers-file, and results that nobody signs"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
 		}
