@@ -23,6 +23,8 @@ func (r *remote) explain(what string, err error) error {
 		hint = "; check the URL, and whether the credentials may see the repository"
 	case errors.Is(err, context.DeadlineExceeded):
 		hint = fmt.Sprintf("; the server did not answer within %s", r.Timeout)
+	case r.Commit != "" && strings.Contains(err.Error(), "not our ref"):
+		hint = "; it has no such commit, or hands out tips alone: uploadpack.allowReachableSHA1InWant changes that"
 	case strings.Contains(err.Error(), "invalid pkt-len"):
 		hint = "; what answers there is not a Git server"
 	}

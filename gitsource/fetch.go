@@ -28,7 +28,11 @@ func (r *remote) tip(ctx context.Context) (plumbing.Hash, error) {
 		return plumbing.ZeroHash, err
 	}
 	defer session.Close()
-	return r.tipIn(advertised)
+	chosen, err := r.choose(advertised)
+	if err != nil {
+		return plumbing.ZeroHash, err
+	}
+	return chosen.Hash(), nil
 }
 
 // fetch gets the branch's tip with its whole tree and nothing before it; a nil
@@ -41,6 +45,9 @@ func (r *remote) fetch(ctx context.Context, known plumbing.Hash) (plumbing.Hash,
 // what makes it right after a force-push or a rollback: go-git's incremental
 // shallow fetches then miss objects and say nothing.
 func (r *remote) fetchLast(ctx context.Context, known plumbing.Hash, commits int) (plumbing.Hash, *memory.Storage, error) {
+	if known.String() == r.Commit {
+		return known, nil, nil // which never is anything else
+	}
 	for {
 		tip, store, err := r.exchange(ctx, known, commits)
 		if !errors.Is(err, errMoved) || ctx.Err() != nil {
@@ -59,11 +66,14 @@ func (r *remote) exchange(ctx context.Context, known plumbing.Hash, commits int)
 		return plumbing.ZeroHash, nil, err
 	}
 	defer session.Close()
-	tip, err := r.tipIn(advertised)
-	if err != nil || tip == known {
+	chosen, err := r.choose(advertised)
+	if err != nil || chosen.Hash() == known {
+		return known, nil, err
+	}
+	tip, store := chosen.Hash(), memory.NewStorage()
+	if err := store.SetReference(chosen); err != nil {
 		return tip, nil, err
 	}
-	store := memory.NewStorage()
 	if err := fetchFrom(limited, session, advertised, tip, commits, store); err != nil {
 		return tip, nil, r.moved(ctx, tip, r.explain("fetch from", err))
 	}
@@ -89,17 +99,6 @@ func (r *remote) list(ctx context.Context) (transport.UploadPackSession, *packp.
 		return nil, nil, r.explain("list the branches of", err)
 	}
 	return session, advertised, nil
-}
-
-func (r *remote) tipIn(advertised *packp.AdvRefs) (plumbing.Hash, error) {
-	if hash, ok := advertised.References[r.name.String()]; ok {
-		return hash, nil
-	}
-	return plumbing.ZeroHash, r.noBranch()
-}
-
-func (r *remote) noBranch() error {
-	return fmt.Errorf("%w: %s in %s", ErrNoBranch, r.Branch, r.URL)
 }
 
 // connect reads the credentials anew, which may have been rotated.

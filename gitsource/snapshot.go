@@ -18,6 +18,7 @@ import (
 const (
 	MaxFileSize = 64 << 20
 	MaxFiles    = 200_000
+	maxTags     = 5 // of tags, before it is a commit
 )
 
 // Kind of a tree's entry.
@@ -45,9 +46,19 @@ type Snapshot struct {
 
 	store *memory.Storage
 	tree  *object.Tree
+	tip   plumbing.Hash // the commit, or the tag that it was come to by
 }
 
-func newSnapshot(store *memory.Storage, hash plumbing.Hash) (*Snapshot, error) {
+// newSnapshot is a commit, or the one that a tag is of.
+func newSnapshot(store *memory.Storage, tip plumbing.Hash) (*Snapshot, error) {
+	hash := tip
+	for range maxTags {
+		tag, err := object.GetTag(store, hash)
+		if err != nil {
+			break
+		}
+		hash = tag.Target
+	}
 	commit, err := object.GetCommit(store, hash)
 	if err != nil {
 		return nil, fmt.Errorf("read commit %s: %w", hash, err)
@@ -56,7 +67,7 @@ func newSnapshot(store *memory.Storage, hash plumbing.Hash) (*Snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the tree of commit %s: %w", hash, err)
 	}
-	s := &Snapshot{Commit: hash.String(), store: store, tree: tree}
+	s := &Snapshot{Commit: hash.String(), store: store, tree: tree, tip: tip}
 	s.Subject, s.Author, s.Time = describe(commit)
 	return s, nil
 }

@@ -29,7 +29,10 @@ type Options struct {
 	// those are in Auth.
 	URL    string
 	Branch string
-	Auth   Auth
+	// Tag, for a Source, is which versions to read instead of a branch: of the tags that
+	// fit ("v1.*", ">=1.2 <2"), the highest. Commit is one to stay on.
+	Tag, Commit string
+	Auth        Auth
 	// SignersFile names whose signatures of commits count when the branch is read:
 	// lines of allowed_signers for SSH keys, OpenPGP public keys in armor. Empty:
 	// commits need no signature.
@@ -41,6 +44,7 @@ type Options struct {
 // Source reads one branch, for one goroutine at a time.
 type Source struct {
 	remote
+	read    *Snapshot // that was handed out last
 	refused *Snapshot // the tip as it was last, if it was not signed as it must be
 }
 
@@ -66,27 +70,28 @@ func (s *Source) Newer(ctx context.Context, known string) (*Snapshot, error) {
 	if s.refused = nil; tip.Commit == known {
 		return nil, nil
 	}
-	if s.SignersFile == "" {
-		return tip, nil
-	}
-	if err := verify(tip.store, plumbing.NewHash(tip.Commit), s.SignersFile); err != nil {
+	if err := s.verify(tip); err != nil {
 		s.refused = tip
 		return nil, err
 	}
+	s.read = tip
 	return tip, nil
 }
 
 // tipSnapshot is the branch's newest commit, nil if that is the one known.
 func (s *Source) tipSnapshot(ctx context.Context, known string) (*Snapshot, error) {
-	at := known
-	if s.refused != nil {
-		at = s.refused.Commit
+	at := plumbing.NewHash(known)
+	switch {
+	case s.refused != nil:
+		at = s.refused.tip
+	case s.read != nil && s.read.Commit == known:
+		at = s.read.tip
 	}
-	commit, store, err := s.fetch(ctx, plumbing.NewHash(at))
+	tip, store, err := s.fetch(ctx, at)
 	if err != nil || store == nil {
 		return s.refused, err
 	}
-	return newSnapshot(store, commit)
+	return newSnapshot(store, tip)
 }
 
 // remote is one branch on a server.
@@ -105,6 +110,9 @@ func newRemote(o Options) (remote, error) {
 	}
 	if err := r.name.Validate(); o.Branch == "" || err != nil {
 		return r, fmt.Errorf("branch %q is not a valid name", o.Branch)
+	}
+	if err := o.checkChoice(); err != nil {
+		return r, err
 	}
 	if _, _, _, err := r.connect(); err != nil { // as far as that goes without a server
 		return r, err

@@ -24,31 +24,59 @@ func (e *UnverifiedError) Error() string {
 	return fmt.Sprintf("commit %.10s (%q by %s) %s", e.Commit, e.Subject, e.Author, e.Reason)
 }
 
-// verify returns an *UnverifiedError if a commit is not signed by one of the
-// signers in a file, which is read anew.
-func verify(store *memory.Storage, hash plumbing.Hash, file string) error {
-	raw, err := rawCommit(store, hash)
-	if err != nil {
-		return fmt.Errorf("read commit %s: %w", hash, err)
+// verify returns an *UnverifiedError if what a snapshot was come to by, a commit or a
+// tag, is not signed by one of the signers, who are read anew.
+func (s *Source) verify(snapshot *Snapshot) error {
+	if s.SignersFile == "" {
+		return nil
 	}
-	commit, err := object.GetCommit(store, hash)
-	if err != nil {
-		return fmt.Errorf("read commit %s: %w", hash, err)
-	}
-	signers, err := readSigners(file)
+	signers, err := readSigners(s.SignersFile)
 	if err != nil {
 		return err
 	}
-	signed, signature := cutSignature(raw)
-	if err := signers.judge(signed, signature, commit.Committer.When); err != nil {
-		subject, author, _ := describe(commit)
-		return &UnverifiedError{hash.String(), subject, author, err.Error()}
+	judge := signers.judgeCommit
+	if s.Tag != "" {
+		judge = signers.judgeTag
+	}
+	if err := judge(snapshot); err != nil {
+		return &UnverifiedError{snapshot.Commit, snapshot.Subject, snapshot.Author, err.Error()}
 	}
 	return nil
 }
 
-func rawCommit(store *memory.Storage, hash plumbing.Hash) ([]byte, error) {
-	encoded, err := store.EncodedObject(plumbing.CommitObject, hash)
+func (s signers) judgeCommit(of *Snapshot) error {
+	raw, err := readRaw(of.store, plumbing.CommitObject, plumbing.NewHash(of.Commit))
+	if err != nil {
+		return fmt.Errorf("cannot be read: %w", err)
+	}
+	signed, signature := cutSignature(raw)
+	return s.judge(signed, signature, of.Time)
+}
+
+// judgeTag: where tags are followed it is the tag that must be signed. Whoever could
+// move one would otherwise choose among all commits that were ever signed; and its
+// name is part of what is signed, lest an old one come again as a new version.
+func (s signers) judgeTag(of *Snapshot) error {
+	tag, err := object.GetTag(of.store, of.tip)
+	if err != nil {
+		return fmt.Errorf("has a tag without a signature: only what is signed by those in %s counts, and git tag -s makes such", s.file)
+	}
+	if ref, err := of.store.Reference(plumbing.NewTagReferenceName(tag.Name)); err != nil || ref.Hash() != of.tip {
+		return fmt.Errorf("has a tag that was made as %s, and has another name now", tag.Name)
+	}
+	raw, err := readRaw(of.store, plumbing.TagObject, of.tip)
+	if err != nil {
+		return fmt.Errorf("has a tag that cannot be read: %w", err)
+	}
+	signed, signature := raw, []byte(nil)
+	if at := bytes.LastIndex(raw, []byte("\n-----BEGIN ")); at >= 0 {
+		signed, signature = raw[:at+1], raw[at+1:]
+	}
+	return s.judge(signed, signature, tag.Tagger.When)
+}
+
+func readRaw(store *memory.Storage, kind plumbing.ObjectType, hash plumbing.Hash) ([]byte, error) {
+	encoded, err := store.EncodedObject(kind, hash)
 	if err != nil {
 		return nil, err
 	}

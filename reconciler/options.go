@@ -14,8 +14,9 @@ import (
 type Options struct {
 	// Repo is the URL of the Git repository; credentials do not belong in it.
 	Repo string
-	// Branch is what people push to, StatusBranch where results go.
-	Branch, StatusBranch string
+	// Branch is what people push to, StatusBranch where results go. Tag, which versions
+	// to follow, or Commit take the place of Branch.
+	Branch, StatusBranch, Tag, Commit string
 	// Path of the kustomization in the repository.
 	Path string
 	// Auth holds the names of files with credentials for Git.
@@ -93,6 +94,14 @@ func (o Options) validateRepo() error {
 		return fmt.Errorf("--repo: %w", err)
 	}
 	return nil
+}
+
+// follows is the branch whose pushes are news, "" if those of tags are.
+func (o Options) follows() string {
+	if o.Tag != "" {
+		return ""
+	}
+	return o.Branch
 }
 
 // validateSigners refuses to have our own commits be the tip that does not count.

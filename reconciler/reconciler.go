@@ -86,14 +86,12 @@ func newReconciler(o Options) (*Reconciler, error) {
 	if err != nil {
 		return nil, err
 	}
-	git := gitsource.Options{URL: o.Repo, Branch: o.Branch, Auth: o.Auth, SignersFile: o.SignersFile}
-	source, err := gitsource.NewSource(git)
+	source, err := gitsource.NewSource(gitsource.Options{URL: o.Repo, Branch: o.Branch, Tag: o.Tag, Commit: o.Commit, Auth: o.Auth, SignersFile: o.SignersFile})
 	if err != nil {
 		return nil, err
 	}
-	git.Branch = o.StatusBranch
 	writer, err := gitsource.NewWriter(gitsource.WriterOptions{
-		Options:    git,
+		Options:    gitsource.Options{URL: o.Repo, Branch: o.StatusBranch, Auth: o.Auth},
 		Author:     cmp.Or(o.Author, gitsource.Person{Name: "Hotpatch", Email: "hotpatch@" + o.Cluster}),
 		Committer:  o.Committer,
 		SigningKey: o.SigningKey,
@@ -198,7 +196,7 @@ func (r *Reconciler) endpoints() http.Handler {
 		recorded:  r.recorder.holdup,
 		poll:      func() { r.follower.poll.fire(newCommit) },
 		tokenFile: r.options.TriggerTokenFile,
-		webhooks:  newWebhooks(r.options.WebhookSecretFile, r.options.Branch, r.metrics, func() { r.follower.poll.fire(newCommit) }),
+		webhooks:  newWebhooks(r.options.WebhookSecretFile, r.options.follows(), r.metrics, func() { r.follower.poll.fire(newCommit) }),
 	}
 	return e.handler()
 }

@@ -31,7 +31,7 @@ const (
 // of a delivery is read before it is known to be made with the secret.
 type webhooks struct {
 	secretFile string // read at each delivery; "": there are none
-	branch     string // pushes to others are no news
+	branch     string // pushes to others are no news; "": those of tags are
 	poll       func()
 	metrics    *metrics
 	seen       *lru.Cache // deliveries, by the digest of ID and body
@@ -53,7 +53,7 @@ var deliveryHeaders = []string{"X-GitHub-Delivery", "X-Forgejo-Delivery", "X-Git
 // eventHeaders say what happened, and pushes are the events that matter.
 var (
 	eventHeaders = []string{"X-Forgejo-Event", "X-Gitea-Event", "X-GitHub-Event", "X-Gitlab-Event", "X-Event-Key"}
-	pushes       = map[string]bool{"push": true, "Push Hook": true, "repo:push": true, "repo:refs_changed": true}
+	pushes       = map[string]bool{"push": true, "Push Hook": true, "Tag Push Hook": true, "repo:push": true, "repo:refs_changed": true}
 )
 
 // ServeHTTP answers POST /webhook: 202 if the Git server is polled now, 200 if there
@@ -135,7 +135,7 @@ func first(header http.Header, names []string) string {
 // concerns: what names no branch may be about ours.
 func (h *webhooks) concerns(refs []string) bool {
 	for _, ref := range refs {
-		if strings.TrimPrefix(ref, "refs/heads/") == h.branch {
+		if h.branch == "" || strings.TrimPrefix(ref, "refs/heads/") == h.branch {
 			return true
 		}
 	}

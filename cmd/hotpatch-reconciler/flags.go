@@ -59,6 +59,8 @@ func (s *settings) define(f *pflag.FlagSet) {
 	f.StringVar(&o.SigningKey.File, "git-signing-key-file", "", "file with the private key, of SSH or of OpenPGP in armor, that signs these commits")
 	f.StringVar(&o.SigningKey.PassphraseFile, "git-signing-passphrase-file", "", "file with that key's passphrase")
 	f.StringVar(&o.Path, "path", ".", "directory of the kustomization in the repository")
+	f.StringVar(&o.Tag, "tag", "", "versions to follow instead of a branch: of the tags that fit (v1.*, ~1.4, >=1.2 <2) the highest")
+	f.StringVar(&o.Commit, "commit", "", "commit to stay on instead of following a branch, by its whole hash")
 	f.StringVar(&o.StatusBranch, "status-branch", "hotpatch-status", "branch that results are committed to")
 	f.StringVar(&o.Cluster, "cluster", "", "name of this cluster in the results")
 	f.DurationVar(&o.Interval, "interval", 30*time.Second, "time between two polls of the Git server")
