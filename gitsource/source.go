@@ -67,7 +67,8 @@ func (s *Source) Newer(ctx context.Context, known string) (*Snapshot, error) {
 	if err != nil || tip == nil {
 		return nil, err
 	}
-	if s.refused = nil; tip.Commit == known {
+	if s.refused = nil; tip.Commit == known { // by another tag, or again
+		s.read = tip
 		return nil, nil
 	}
 	if err := s.verify(tip); err != nil {
