@@ -59,7 +59,7 @@ func TestOneCommitIsReadAndNoOther(t *testing.T) {
 	repo := gittest.NewRepo(t)
 	pinned := repo.Commit(map[string]string{"version": "1"}, "release v1")
 	repo.Commit(map[string]string{"version": "2"}, "release v2")
-	s, err := NewSource(Options{URL: repo.URL, Branch: "main", Commit: pinned})
+	s, err := NewSource(Options{URL: "file://" + repo.Bare, Branch: "main", Commit: pinned})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,6 +69,10 @@ func TestOneCommitIsReadAndNoOther(t *testing.T) {
 	repo.Git("-C", repo.Bare, "config", "uploadpack.allowReachableSHA1InWant", "true")
 	if got, err := s.Newer(t.Context(), ""); err != nil || got.Commit != pinned {
 		t.Errorf("got %v, %v", got, err)
+	}
+	s.URL = repo.URL // git's HTTP server needs no leave for that
+	if got, err := s.Newer(t.Context(), ""); err != nil || got.Commit != pinned {
+		t.Errorf("over HTTP: %v, %v", got, err)
 	}
 	lists := repo.Seen(gittest.ListForFetch)
 	if got, err := s.Newer(t.Context(), pinned); got != nil || err != nil || repo.Seen(gittest.ListForFetch) != lists {
@@ -104,7 +108,7 @@ func TestOnlySignedTagsCount(t *testing.T) {
 	}
 	refused := func(why string) {
 		t.Helper()
-		got, err := s.Newer(t.Context(), good)
+		got, err := s.Newer(t.Context(), "")
 		var unverified *UnverifiedError
 		if got != nil || !errors.As(err, &unverified) || !strings.Contains(err.Error(), why) {
 			t.Errorf("got %v, %v; want %q", got, err, why)

@@ -12,12 +12,14 @@ import (
 var scpLike = regexp.MustCompile(`^(?:[A-Za-z0-9_.][A-Za-z0-9._-]*@)?(?:[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]):[^:?#]+$`)
 
 // IsURL tells a Git server's URL from a directory of this machine.
-func IsURL(place string) bool { return strings.Contains(place, "://") || scpLike.MatchString(place) }
+func IsURL(place string) bool { return strings.Contains(place, "://") || isSCPLike(place) }
+
+func isSCPLike(text string) bool { return !strings.Contains(text, "://") && scpLike.MatchString(text) }
 
 // CheckURL refuses what we do not speak, and credentials in URLs: those end up
 // in logs and errors. Its own errors quote no URL that may hold one.
 func CheckURL(text string) error {
-	if scpLike.MatchString(text) {
+	if isSCPLike(text) {
 		return nil
 	}
 	u, err := url.Parse(text)

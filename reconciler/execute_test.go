@@ -3,6 +3,7 @@ package reconciler
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -88,7 +89,8 @@ func TestFilesComeBeforeTheAgentIsTold(t *testing.T) {
 	pod.Sidecar = answering(t, func(_ http.ResponseWriter, r *http.Request) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		called = append(called, r.PostFormValue("path")+" "+r.PostFormValue("url"))
+		url, ticket, _ := strings.Cut(r.PostFormValue("url"), "?until=")
+		called = append(called, fmt.Sprint(r.PostFormValue("path"), " ", url, " ", ticket != ""))
 		if len(w.log) > 0 {
 			t.Error("the agent was told before the files were there")
 		}
@@ -102,7 +104,7 @@ func TestFilesComeBeforeTheAgentIsTold(t *testing.T) {
 	if err := testExecutor(w).do(t, pod, plan.Apply, revision); err != nil {
 		t.Fatal(err)
 	}
-	want := "index.html http://10.0.0.1:8080/files/sha256/aa/index.html|far.js https://cdn.example/far.js"
+	want := "index.html http://10.0.0.1:8080/files/sha256/aa/index.html true|far.js https://cdn.example/far.js false"
 	if got := strings.Join(called, "|"); got != want {
 		t.Errorf("called %s\nwant   %s", got, want)
 	}

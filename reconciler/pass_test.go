@@ -29,7 +29,7 @@ func newStage(t *testing.T) stage {
 // way.
 func (s stage) commit(id string, content render.Result) map[string]result {
 	s.t.Helper()
-	s.follower.newest = &rendered{content, &gitsource.Snapshot{Commit: id}}
+	s.follower.newest = &rendered{Result: content, snapshot: &gitsource.Snapshot{Commit: id}}
 	for range 3 {
 		s.pass(context.Background(), newCommit)
 		s.jobs.wait()

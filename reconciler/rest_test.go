@@ -33,7 +33,7 @@ func newPlayer(t *testing.T, all bool) player {
 func (p player) meets(e event, id string) {
 	switch {
 	case e.commit != nil:
-		p.follower.newest = &rendered{*e.commit, &gitsource.Snapshot{Commit: id}}
+		p.follower.newest = &rendered{Result: *e.commit, snapshot: &gitsource.Snapshot{Commit: id}}
 		p.trigger.fire(newCommit)
 	case e.change != nil || e.mood:
 		for _, target := range p.world.happens(e) {

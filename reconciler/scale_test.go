@@ -40,7 +40,7 @@ func fleet(t testing.TB, hotpatches, pods int) (stage, *byTarget) {
 
 // calm passes over a commit until nothing is new.
 func (s stage) calm(content render.Result) {
-	s.follower.newest = &rendered{content, &gitsource.Snapshot{Commit: "c1"}}
+	s.follower.newest = &rendered{Result: content, snapshot: &gitsource.Snapshot{Commit: "c1"}}
 	for range 4 {
 		s.pass(context.Background(), newCommit)
 		s.jobs.wait()
