@@ -18,8 +18,8 @@ import (
 	"hotpatch.dev/hotpatch/gitsource/gittest"
 )
 
-// onSSH is a repository on OpenSSH's server, and how it is reached: with an encrypted
-// key, and with only those of the host's keys that are of a type.
+// onSSH is a repository on OpenSSH's server, and how it is reached: with a key, and
+// with only those of the host's keys that are of a type.
 func onSSH(t *testing.T, hostKey string) (*gittest.Repo, *gittest.SSHD, Options) {
 	t.Helper()
 	repo, server := gittest.NewRepo(t), gittest.NewSSHD(t)
@@ -37,9 +37,8 @@ func onSSH(t *testing.T, hostKey string) (*gittest.Repo, *gittest.SSHD, Options)
 		Branch:  "main",
 		Timeout: 10 * time.Second,
 		Auth: Auth{
-			SSHKeyFile:        private(t, gittest.PrivateKey(t, key, passphrase)),
-			SSHPassphraseFile: private(t, passphrase+"\n"),
-			KnownHostsFile:    private(t, server.KnownHosts[hostKey]),
+			SSHKeyFile:     private(t, gittest.PrivateKey(t, key, "")),
+			KnownHostsFile: private(t, server.KnownHosts[hostKey]),
 		},
 	}
 }
@@ -107,6 +106,11 @@ func TestSSHTellsWhatIsWrong(t *testing.T) {
 	}
 	host, port, _ := net.SplitHostPort(server.Address)
 	changed := fmt.Sprintf("[%s]:%s %s", host, port, ssh.MarshalAuthorizedKey(signer.PublicKey()))
+	locked := private(t, gittest.PrivateKey(t, other, passphrase))
+	opened := Auth{SSHKeyFile: locked, SSHPassphraseFile: private(t, passphrase+"\n")}
+	if key, err := opened.sshKey(); err != nil || key.PublicKey().Type() != ssh.KeyAlgoED25519 {
+		t.Errorf("with its passphrase: %v", err)
+	}
 	for name, c := range map[string]struct {
 		change func(*Options)
 		want   string
@@ -116,8 +120,8 @@ func TestSSHTellsWhatIsWrong(t *testing.T) {
 		"a key that nobody knows": {func(o *Options) {
 			o.Auth.SSHKeyFile, o.Auth.SSHPassphraseFile = private(t, gittest.PrivateKey(t, other, "")), ""
 		}, "register its public half there"},
-		"a wrong passphrase":  {func(o *Options) { o.Auth.SSHPassphraseFile = private(t, "hunter2") }, "does not fit"},
-		"no passphrase":       {func(o *Options) { o.Auth.SSHPassphraseFile = "" }, "set --git-ssh-passphrase-file"},
+		"a wrong passphrase":  {func(o *Options) { o.Auth.SSHKeyFile, o.Auth.SSHPassphraseFile = locked, private(t, "hunter2") }, "does not fit"},
+		"no passphrase":       {func(o *Options) { o.Auth.SSHKeyFile = locked }, "set --git-ssh-passphrase-file"},
 		"no key":              {func(o *Options) { o.Auth.SSHKeyFile = "" }, "set --git-ssh-key-file"},
 		"no known hosts":      {func(o *Options) { o.Auth.KnownHostsFile = "" }, "--git-known-hosts-file"},
 		"garbage for a key":   {func(o *Options) { o.Auth.SSHKeyFile = private(t, "hunter2") }, "no key found"},

@@ -154,8 +154,11 @@ func TestManyWritersLoseNothing(t *testing.T) {
 // Others are faster each time: the deadline ends it, and it says so.
 func TestLostRacesEndWithTheDeadline(t *testing.T) {
 	repo := gittest.NewRepo(t)
+	var mu sync.Mutex // the server may be at it yet when the writer has given up
 	moves := 0
 	repo.Break(gittest.ListForPush, func(http.ResponseWriter, *http.Request) bool {
+		mu.Lock()
+		defer mu.Unlock()
 		moves++
 		tip := strings.TrimSpace(repo.Git("-C", repo.Bare, "commit-tree", "-p", "main", "-m", fmt.Sprint("move ", moves), "main^{tree}"))
 		repo.Git("-C", repo.Bare, "update-ref", "refs/heads/main", tip)
@@ -164,6 +167,8 @@ func TestLostRacesEndWithTheDeadline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
 	defer cancel()
 	_, err := writer(t, repo.URL, "main").Commit(ctx, put("ours", "1"))
+	mu.Lock()
+	defer mu.Unlock()
 	if !errors.Is(err, context.DeadlineExceeded) || moves < 2 {
 		t.Errorf("after %d races: %v", moves, err)
 	}
