@@ -67,7 +67,7 @@ func (r *remote) newestTag(refs map[string]plumbing.Hash) (plumbing.ReferenceNam
 		}
 	}
 	if newest == nil {
-		return "", fmt.Errorf("%w: none of the tags in %s fits %s", ErrNoBranch, r.URL, r.Tag)
+		return "", fmt.Errorf("none of the tags in %s fits %s", r.URL, r.Tag)
 	}
 	return plumbing.ReferenceName(name), nil
 }

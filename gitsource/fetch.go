@@ -102,17 +102,17 @@ func (r *remote) list(ctx context.Context) (transport.UploadPackSession, *packp.
 
 // connect reads the credentials anew, which may have been rotated.
 func (r *remote) connect() (transport.Transport, *transport.Endpoint, transport.AuthMethod, error) {
-	method, ca, err := r.Auth.load()
-	if err != nil {
-		return nil, nil, nil, err
-	}
 	endpoint, err := transport.NewEndpoint(r.URL)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	if endpoint.Protocol == "ssh" {
-		_, err := r.Auth.sshConfig(endpoint)
-		return sshTransport{r.Auth}, endpoint, nil, err
+		config, err := r.sshConfig(endpoint)
+		return sshTransport{r.Auth, config}, endpoint, nil, err
+	}
+	method, ca, err := r.Auth.load()
+	if err != nil {
+		return nil, nil, nil, err
 	}
 	endpoint.CaBundle = ca
 	git, err := client.NewClient(endpoint)

@@ -2,7 +2,6 @@ package gitsource
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -11,7 +10,6 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/hiddeco/sshsig"
-	"golang.org/x/crypto/ssh"
 )
 
 // SigningKey names the file with the private key that commits are signed with: an
@@ -22,58 +20,34 @@ type SigningKey struct{ File, PassphraseFile string }
 // signer makes a detached signature in armor.
 type signer func(message io.Reader) ([]byte, error)
 
-// keyring holds a SigningKey that was opened, which takes a while with a
-// passphrase, for as long as its files are the same.
-type keyring struct {
+// signing is a SigningKey in use.
+type signing struct {
 	SigningKey
-	held string
-	open signer
+	opened[signer]
 }
 
-// signer is nil if commits are not signed. The files are read at each use, so that
-// a rotated key is used at once.
-func (k *keyring) signer() (signer, error) {
+// signer is nil if commits are not signed.
+func (k *signing) signer() (signer, error) {
 	if k.File == "" {
 		return nil, nil
 	}
-	key, err := secret(k.File)
-	passphrase := ""
-	if err == nil && k.PassphraseFile != "" {
-		passphrase, err = secret(k.PassphraseFile)
-	}
+	sign, err := k.get(k.File, k.PassphraseFile, openSigner)
 	if err != nil {
 		return nil, fmt.Errorf("sign commits: %w", err)
 	}
-	if held := key + "\x00" + passphrase; held != k.held {
-		sign, err := openKey(key+"\n", passphrase)
-		if err != nil {
-			return nil, fmt.Errorf("the signing key in %s: %w", k.File, err)
-		}
-		k.held, k.open = held, sign
-	}
-	return k.open, nil
+	return sign, nil
 }
 
-func openKey(key, passphrase string) (signer, error) {
+func openSigner(key, passphrase string) (signer, error) {
 	if strings.Contains(key, "-----BEGIN PGP PRIVATE KEY BLOCK-----") {
 		return openPGP(key, passphrase)
 	}
-	return openSSH(key, passphrase)
-}
-
-func openSSH(key, passphrase string) (signer, error) {
-	private, err := ssh.ParsePrivateKey([]byte(key))
-	if missing := (*ssh.PassphraseMissingError)(nil); errors.As(err, &missing) {
-		if passphrase == "" {
-			return nil, errors.New("it has a passphrase, and no file of that is named")
-		}
-		private, err = ssh.ParsePrivateKeyWithPassphrase([]byte(key), []byte(passphrase))
-	}
+	private, err := openSSH(key, passphrase)
 	if err != nil {
 		return nil, fmt.Errorf("want a private key of SSH, or one of OpenPGP in armor: %w", err)
 	}
 	return func(message io.Reader) ([]byte, error) {
-		signature, err := sshsig.Sign(message, private, sshsig.HashSHA512, "git")
+		signature, err := sshsig.Sign(message, private, sshsig.HashSHA512, gitNamespace)
 		if err != nil {
 			return nil, err
 		}
@@ -92,7 +66,7 @@ func openPGP(key, passphrase string) (signer, error) {
 	entity := entities[0]
 	if err := entity.DecryptPrivateKeys([]byte(passphrase)); err != nil {
 		if passphrase == "" {
-			return nil, errors.New("it has a passphrase, and no file of that is named")
+			return nil, errLocked
 		}
 		return nil, fmt.Errorf("open it with the passphrase: %w", err)
 	}
@@ -105,7 +79,7 @@ func openPGP(key, passphrase string) (signer, error) {
 
 // sign gives a commit its signature, which goes into the same header for both kinds
 // of keys.
-func (k *keyring) sign(commit *object.Commit) error {
+func (k *signing) sign(commit *object.Commit) error {
 	sign, err := k.signer()
 	if err != nil || sign == nil {
 		return err

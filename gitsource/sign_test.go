@@ -3,7 +3,6 @@ package gitsource
 import (
 	"bytes"
 	"crypto"
-	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
 	"io"
@@ -43,11 +42,7 @@ func private(t *testing.T, content string) string {
 // sshKey writes a key as ssh-keygen does, and tells what git needs to verify it.
 func sshKey(t *testing.T, key crypto.Signer, passphrase string) (file string, verify []string) {
 	t.Helper()
-	public, err := ssh.NewPublicKey(key.Public())
-	if err != nil {
-		t.Fatal(err)
-	}
-	allowed := private(t, "hotpatch@box "+string(ssh.MarshalAuthorizedKey(public)))
+	allowed := private(t, "hotpatch@box "+string(ssh.MarshalAuthorizedKey(publicSSH(t, key))))
 	return private(t, gittest.PrivateKey(t, key, passphrase)), []string{"-c", "gpg.format=ssh", "-c", "gpg.ssh.allowedSignersFile=" + allowed}
 }
 
@@ -92,10 +87,7 @@ func armored(t *testing.T, kind string, serialize func(io.Writer) error) string 
 // What git itself says of commits that are signed with each kind of key.
 func TestGitVerifiesSignedCommits(t *testing.T) {
 	needVerifiers(t)
-	_, ed, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ed := newKey(t)
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -130,10 +122,7 @@ func TestGitVerifiesSignedCommits(t *testing.T) {
 
 func TestBadSigningKeysAreRefused(t *testing.T) {
 	needVerifiers(t)
-	_, ed, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ed := newKey(t)
 	locked, _ := sshKey(t, ed, passphrase)
 	for name, c := range map[string]struct {
 		key  SigningKey
@@ -142,7 +131,7 @@ func TestBadSigningKeysAreRefused(t *testing.T) {
 		"no file":             {SigningKey{File: "/nowhere/key"}, "/nowhere/key"},
 		"garbage":             {SigningKey{File: private(t, "garbage")}, "want a private key of SSH, or one of OpenPGP in armor"},
 		"no passphrase":       {SigningKey{File: locked}, "has a passphrase"},
-		"wrong passphrase":    {SigningKey{locked, private(t, "hunter2")}, "signing key in " + locked},
+		"wrong passphrase":    {SigningKey{locked, private(t, "hunter2")}, "the key in " + locked},
 		"OpenPGP, locked":     {SigningKey{File: pgpKey(t, passphrase)}, "has a passphrase"},
 		"OpenPGP, wrong":      {SigningKey{pgpKey(t, passphrase), private(t, "hunter2")}, "passphrase"},
 		"OpenPGP, cut short":  {SigningKey{File: private(t, "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nxcLY")}, "OpenPGP in armor"},
@@ -159,8 +148,7 @@ func TestBadSigningKeysAreRefused(t *testing.T) {
 func TestARotatedKeySignsTheNextCommit(t *testing.T) {
 	needVerifiers(t)
 	repo := gittest.NewRepo(t)
-	_, one, _ := ed25519.GenerateKey(rand.Reader)
-	_, two, _ := ed25519.GenerateKey(rand.Reader)
+	one, two := newKey(t), newKey(t)
 	file, _ := sshKey(t, one, "")
 	w, err := NewWriter(WriterOptions{Options: Options{URL: repo.URL, Branch: "status"}, Author: Person{"Hotpatch", "hotpatch@box"}, SigningKey: SigningKey{File: file}})
 	if err != nil {

@@ -1,5 +1,6 @@
 // Package gitsource is the only one that talks to Git servers. A Source reads
-// commits of a branch, a Writer commits results to one.
+// commits of a branch, or of tags, signed ones alone if that is asked for; a Writer
+// commits results to a branch.
 //
 // It promises that a Snapshot is one commit, whole: a missing object is an
 // error, never a shorter list. Commits are made in memory and pushed with
@@ -15,6 +16,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
+	"golang.org/x/crypto/ssh"
 )
 
 // DefaultTimeout bounds one exchange with the server.
@@ -98,14 +100,15 @@ func (s *Source) tipSnapshot(ctx context.Context, known string) (*Snapshot, erro
 // remote is one branch on a server.
 type remote struct {
 	Options
-	name plumbing.ReferenceName
+	name   plumbing.ReferenceName
+	sshKey *opened[ssh.Signer]
 }
 
 func newRemote(o Options) (remote, error) {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
 	}
-	r := remote{Options: o, name: plumbing.NewBranchReferenceName(o.Branch)}
+	r := remote{Options: o, name: plumbing.NewBranchReferenceName(o.Branch), sshKey: &opened[ssh.Signer]{}}
 	if err := CheckURL(o.URL); err != nil {
 		return r, err
 	}

@@ -1,11 +1,10 @@
 package gitsource
 
 import (
-	"crypto/x509"
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 
@@ -25,12 +24,13 @@ func sshAddress(e *transport.Endpoint) string {
 	return net.JoinHostPort(strings.Trim(e.Host, "[]"), strconv.Itoa(port))
 }
 
-// sshConfig is one key and one host to trust; both files are read anew.
-func (a Auth) sshConfig(e *transport.Endpoint) (*ssh.ClientConfig, error) {
+// sshConfig is one key and one host to trust, by files that are read anew.
+func (r *remote) sshConfig(e *transport.Endpoint) (*ssh.ClientConfig, error) {
+	a := r.Auth
 	if a.SSHKeyFile == "" || a.KnownHostsFile == "" {
 		return nil, errors.New("over SSH it needs a private key and the host's keys: set --git-ssh-key-file and --git-known-hosts-file")
 	}
-	key, err := a.sshKey()
+	key, err := r.sshKey.get(a.SSHKeyFile, a.SSHPassphraseFile, openSSH)
 	if err != nil {
 		return nil, err
 	}
@@ -38,49 +38,14 @@ func (a Auth) sshConfig(e *transport.Endpoint) (*ssh.ClientConfig, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the SSH hosts to trust: %w", err)
 	}
-	user := e.User
-	if user == "" {
-		user = "git"
-	}
 	return &ssh.ClientConfig{
-		User:            user,
+		User:            cmp.Or(e.User, "git"),
 		Auth:            []ssh.AuthMethod{ssh.PublicKeys(key)},
 		HostKeyCallback: hosts{a.KnownHostsFile, known}.judge,
 		// Only what the file has of the host: of a server with several keys the
 		// library would otherwise ask for another one, and call it a mismatch.
 		HostKeyAlgorithms: known.HostKeyAlgorithms(sshAddress(e)),
 	}, nil
-}
-
-func (a Auth) sshKey() (ssh.Signer, error) {
-	content, err := os.ReadFile(a.SSHKeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("read the SSH key for Git: %w", err)
-	}
-	key, err := ssh.ParsePrivateKey(content)
-	var encrypted *ssh.PassphraseMissingError
-	if errors.As(err, &encrypted) {
-		key, err = a.decrypt(content)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("SSH key %s: %w", a.SSHKeyFile, err)
-	}
-	return key, nil
-}
-
-func (a Auth) decrypt(content []byte) (ssh.Signer, error) {
-	if a.SSHPassphraseFile == "" {
-		return nil, errors.New("it is encrypted; set --git-ssh-passphrase-file")
-	}
-	passphrase, err := secret(a.SSHPassphraseFile)
-	if err != nil {
-		return nil, err
-	}
-	key, err := ssh.ParsePrivateKeyWithPassphrase(content, []byte(passphrase))
-	if errors.Is(err, x509.IncorrectPasswordError) {
-		return nil, fmt.Errorf("the passphrase in %s does not fit", a.SSHPassphraseFile)
-	}
-	return key, err
 }
 
 // hosts are those of a known_hosts file.

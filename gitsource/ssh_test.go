@@ -2,8 +2,6 @@ package gitsource
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -23,15 +21,8 @@ import (
 func onSSH(t *testing.T, hostKey string) (*gittest.Repo, *gittest.SSHD, Options) {
 	t.Helper()
 	repo, server := gittest.NewRepo(t), gittest.NewSSHD(t)
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := ssh.NewSignerFromSigner(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.LetIn(signer.PublicKey())
+	key := newKey(t)
+	server.LetIn(publicSSH(t, key))
 	return repo, server, Options{
 		URL:     "ssh://root@" + server.Address + repo.Bare,
 		Branch:  "main",
@@ -96,20 +87,15 @@ func TestAHookRefusesOverSSH(t *testing.T) {
 
 func TestSSHTellsWhatIsWrong(t *testing.T) {
 	_, server, good := onSSH(t, ssh.KeyAlgoED25519)
-	_, other, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := ssh.NewSignerFromSigner(other)
-	if err != nil {
-		t.Fatal(err)
-	}
+	other := newKey(t)
 	host, port, _ := net.SplitHostPort(server.Address)
-	changed := fmt.Sprintf("[%s]:%s %s", host, port, ssh.MarshalAuthorizedKey(signer.PublicKey()))
+	changed := fmt.Sprintf("[%s]:%s %s", host, port, ssh.MarshalAuthorizedKey(publicSSH(t, other)))
 	locked := private(t, gittest.PrivateKey(t, other, passphrase))
-	opened := Auth{SSHKeyFile: locked, SSHPassphraseFile: private(t, passphrase+"\n")}
-	if key, err := opened.sshKey(); err != nil || key.PublicKey().Type() != ssh.KeyAlgoED25519 {
-		t.Errorf("with its passphrase: %v", err)
+	known := &opened[ssh.Signer]{}
+	for range 2 {
+		if key, err := known.get(locked, private(t, passphrase+"\n"), openSSH); err != nil || key.PublicKey().Type() != ssh.KeyAlgoED25519 {
+			t.Errorf("with its passphrase: %v", err)
+		}
 	}
 	for name, c := range map[string]struct {
 		change func(*Options)
@@ -121,7 +107,7 @@ func TestSSHTellsWhatIsWrong(t *testing.T) {
 			o.Auth.SSHKeyFile, o.Auth.SSHPassphraseFile = private(t, gittest.PrivateKey(t, other, "")), ""
 		}, "register its public half there"},
 		"a wrong passphrase":  {func(o *Options) { o.Auth.SSHKeyFile, o.Auth.SSHPassphraseFile = locked, private(t, "hunter2") }, "does not fit"},
-		"no passphrase":       {func(o *Options) { o.Auth.SSHKeyFile = locked }, "set --git-ssh-passphrase-file"},
+		"no passphrase":       {func(o *Options) { o.Auth.SSHKeyFile = locked }, "no file of that is named"},
 		"no key":              {func(o *Options) { o.Auth.SSHKeyFile = "" }, "set --git-ssh-key-file"},
 		"no known hosts":      {func(o *Options) { o.Auth.KnownHostsFile = "" }, "--git-known-hosts-file"},
 		"garbage for a key":   {func(o *Options) { o.Auth.SSHKeyFile = private(t, "hunter2") }, "no key found"},
@@ -147,15 +133,8 @@ func TestSSHKeyRotates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := ssh.NewSignerFromSigner(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.LetIn(signer.PublicKey())
+	key := newKey(t)
+	server.LetIn(publicSSH(t, key))
 	if _, err := source.Newer(t.Context(), ""); err == nil {
 		t.Error("the old key still lets in")
 	}

@@ -20,20 +20,23 @@ import (
 
 // sshTransport takes the place of go-git's own, which shakes hands without a
 // context: a server that accepts and stays silent would hold it for ever.
-type sshTransport struct{ auth Auth }
+type sshTransport struct {
+	auth   Auth // for words
+	config *ssh.ClientConfig
+}
 
 func (t sshTransport) NewUploadPackSession(e *transport.Endpoint, _ transport.AuthMethod) (transport.UploadPackSession, error) {
-	return &sshSession{auth: t.auth, endpoint: e, service: transport.UploadPackServiceName}, nil
+	return &sshSession{sshTransport: t, endpoint: e, service: transport.UploadPackServiceName}, nil
 }
 
 func (t sshTransport) NewReceivePackSession(e *transport.Endpoint, _ transport.AuthMethod) (transport.ReceivePackSession, error) {
-	return &sshSession{auth: t.auth, endpoint: e, service: transport.ReceivePackServiceName}, nil
+	return &sshSession{sshTransport: t, endpoint: e, service: transport.ReceivePackServiceName}, nil
 }
 
 // sshSession is one command on the server. It connects when the refs are asked
 // for; the end of that call's context ends whatever is under way.
 type sshSession struct {
-	auth     Auth
+	sshTransport
 	endpoint *transport.Endpoint
 	service  string
 
@@ -65,17 +68,13 @@ func (s *sshSession) AdvertisedReferencesContext(ctx context.Context) (*packp.Ad
 
 // open dials, through ALL_PROXY if that is set, shakes hands and starts the command.
 func (s *sshSession) open() error {
-	config, err := s.auth.sshConfig(s.endpoint)
-	if err != nil {
-		return err
-	}
 	address := sshAddress(s.endpoint)
 	conn, err := proxy.Dial(s.ctx, "tcp", address)
 	if err != nil {
 		return err
 	}
 	s.hangUpWith(conn)
-	connection, channels, requests, err := ssh.NewClientConn(conn, address, config)
+	connection, channels, requests, err := ssh.NewClientConn(conn, address, s.config)
 	if err != nil {
 		return explainSSH(err, s.endpoint, s.auth)
 	}

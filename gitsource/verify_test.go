@@ -27,11 +27,16 @@ func newKey(t *testing.T) crypto.Signer {
 // allowed is a line of allowed_signers.
 func allowed(t *testing.T, options string, key crypto.Signer) string {
 	t.Helper()
+	return "ann@games.example " + options + string(ssh.MarshalAuthorizedKey(publicSSH(t, key)))
+}
+
+func publicSSH(t *testing.T, key crypto.Signer) ssh.PublicKey {
+	t.Helper()
 	public, err := ssh.NewPublicKey(key.Public())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return "ann@games.example " + options + string(ssh.MarshalAuthorizedKey(public))
+	return public
 }
 
 // commitSigned has git commit with an SSH key, and pushes.

@@ -43,7 +43,7 @@ type Change struct {
 type Writer struct {
 	remote
 	author, committer Person
-	key               keyring
+	key               signing
 	crowd             crowd
 	mu                sync.Mutex
 	base              *base         // where the branch was last
@@ -62,7 +62,7 @@ type base struct {
 // NewWriter checks the options; it does not connect.
 func NewWriter(o WriterOptions) (*Writer, error) {
 	r, err := newRemote(o.Options)
-	w := &Writer{remote: r, author: o.Author, committer: cmp.Or(o.Committer, o.Author), key: keyring{SigningKey: o.SigningKey}}
+	w := &Writer{remote: r, author: o.Author, committer: cmp.Or(o.Committer, o.Author), key: signing{SigningKey: o.SigningKey}}
 	if err == nil {
 		_, err = w.key.signer()
 	}

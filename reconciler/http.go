@@ -24,7 +24,6 @@ const (
 	writeTimeout  = 5 * time.Minute
 	idleTimeout   = time.Minute
 	maxHeader     = 16 << 10
-	maxBody       = 64 << 10
 	closeTimeout  = 2 * time.Second
 )
 
@@ -46,11 +45,8 @@ func (e *endpoints) handler() http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(e.metrics.registry, promhttp.HandlerOpts{}))
 	mux.Handle("GET /files/sha256/{digest}/{name}", e.files)
 	mux.HandleFunc("POST /trigger", e.trigger)
-	small := http.MaxBytesHandler(mux, maxBody)
-	all := http.NewServeMux()
-	all.Handle("/", small)
-	all.Handle("POST /webhook", e.webhooks)
-	return all
+	mux.Handle("POST /webhook", e.webhooks) // the only one that reads a body
+	return mux
 }
 
 func (e *endpoints) readyz(w http.ResponseWriter, _ *http.Request) {

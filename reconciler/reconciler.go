@@ -189,14 +189,15 @@ func (r *Reconciler) listen(ctx context.Context) {
 }
 
 func (r *Reconciler) endpoints() http.Handler {
+	poll := func() { r.follower.poll.fire(newCommit) }
 	e := &endpoints{
 		metrics:   r.metrics,
 		files:     r.files,
 		ready:     func() error { return *r.state.Load() },
 		recorded:  r.recorder.holdup,
-		poll:      func() { r.follower.poll.fire(newCommit) },
+		poll:      poll,
 		tokenFile: r.options.TriggerTokenFile,
-		webhooks:  newWebhooks(r.options.WebhookSecretFile, r.options.follows(), r.metrics, func() { r.follower.poll.fire(newCommit) }),
+		webhooks:  newWebhooks(r.options.WebhookSecretFile, r.options.follows(), r.metrics, poll),
 	}
 	return e.handler()
 }

@@ -13,6 +13,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"k8s.io/utils/lru"
@@ -96,10 +97,8 @@ func signed(header http.Header, body []byte, secret string) bool {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write(body)
 	want := hex.EncodeToString(mac.Sum(nil))
-	for _, name := range signatureHeaders {
-		if given := header.Get(name); given != "" {
-			return subtle.ConstantTimeCompare([]byte(strings.TrimPrefix(given, "sha256=")), []byte(want)) == 1
-		}
+	if given := first(header, signatureHeaders); given != "" {
+		return subtle.ConstantTimeCompare([]byte(strings.TrimPrefix(given, "sha256=")), []byte(want)) == 1
 	}
 	return subtle.ConstantTimeCompare([]byte(header.Get(gitlabToken)), []byte(secret)) == 1
 }
@@ -114,7 +113,7 @@ func (h *webhooks) judge(header http.Header, body []byte) (code int, result, wor
 		return http.StatusBadRequest, "refused", "the body is not what forges send of a push: " + err.Error()
 	}
 	if !h.concerns(refs) {
-		return http.StatusOK, "ignored", "nothing was pushed to the branch " + h.branch
+		return http.StatusOK, "ignored", "nothing was pushed that is followed"
 	}
 	if h.repeated(first(header, deliveryHeaders), body) {
 		return http.StatusOK, "repeated", "this delivery was taken before"
@@ -132,14 +131,18 @@ func first(header http.Header, names []string) string {
 	return ""
 }
 
-// concerns: what names no branch may be about ours.
+// concerns: what names no ref may be about what is followed.
 func (h *webhooks) concerns(refs []string) bool {
-	for _, ref := range refs {
-		if h.branch == "" || strings.TrimPrefix(ref, "refs/heads/") == h.branch {
-			return true
-		}
+	return len(refs) == 0 || slices.ContainsFunc(refs, h.follows)
+}
+
+// follows: where tags are followed, a name without a kind may be one's.
+func (h *webhooks) follows(ref string) bool {
+	branch, isBranch := strings.CutPrefix(ref, "refs/heads/")
+	if h.branch == "" {
+		return !isBranch
 	}
-	return len(refs) == 0
+	return branch == h.branch
 }
 
 func (h *webhooks) repeated(id string, body []byte) bool {

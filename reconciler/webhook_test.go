@@ -146,6 +146,16 @@ func TestWebhooksAreSigned(t *testing.T) {
 	}
 }
 
+// Where tags are followed, our own commits to a branch are no news.
+func TestPushesOfTagsAreNews(t *testing.T) {
+	h := newWebhooks("", "", newMetrics(), nil)
+	for ref, want := range map[string]bool{"refs/tags/v1.2.0": true, "v1.2.0": true, "refs/heads/main": false, "refs/heads/hotpatch-status": false} {
+		if h.concerns([]string{ref}) != want {
+			t.Errorf("%s: want %t", ref, want)
+		}
+	}
+}
+
 func TestWebhooksNeedASecret(t *testing.T) {
 	m := newMetrics()
 	for file, want := range map[string]int{"": 404, "/nowhere/secret": 500} {

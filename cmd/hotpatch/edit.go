@@ -156,11 +156,11 @@ func (e *editor) finish(ctx context.Context, s Streams, ch change) error {
 		fmt.Fprint(s.Out, diff)
 		return err
 	}
-	make := e.clone.commit
+	record := e.clone.commit
 	if e.branch != "" {
-		make = e.clone.commitAside(e.branch)
+		record = e.clone.commitAside(e.branch)
 	}
-	commit, branch, err := make(ctx, ch)
+	commit, branch, err := record(ctx, ch)
 	if err != nil {
 		return err
 	}

@@ -191,7 +191,11 @@ func (e *setter) setFile(name, version string) error {
 	if got := after.HotPatch.Spec.Files; i >= len(got) || got[i].Version != version {
 		return fmt.Errorf("the version of file %s of HotPatch %s is set by a kustomization and not by %s; change it there", name, e.item.HotPatch.Key(), e.item.File)
 	}
-	if was, now := pinFiles(e.item)[i], pinFiles(after)[i]; was != now {
+	switch was, now := pinFiles(e.item)[i], pinFiles(after)[i]; {
+	case was == now:
+	case is.Version == version:
+		e.done = append(e.done, fmt.Sprintf("other content of %s at %s", name, version))
+	default:
 		e.done = append(e.done, fmt.Sprintf("%s from %s to %s", name, is.Version, version))
 	}
 	return nil
