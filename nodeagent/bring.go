@@ -17,7 +17,7 @@ import (
 
 // containers are those of a node, with the labels that we set on them.
 type containers interface {
-	Find(ctx context.Context, podUID, name string) (id string, err error)
+	Find(ctx context.Context, podUID, name, hint string) (runtime.Container, error)
 	Container(ctx context.Context, id string) (runtime.Container, error)
 	Labels(ctx context.Context, id string) (map[string]string, error)
 	SetLabels(ctx context.Context, id string, labels map[string]string) error
@@ -63,13 +63,17 @@ func (a *Agent) attempt(ctx context.Context, c *container, pod *corev1.Pod) (api
 	}
 	observed.ContainerID = "containerd://" + c.rt.ID
 	c.inVain = endedSoon(c.was, observed.ContainerID, time.Now())
-	bringErr := errors.Join(a.repair(ctx, c), a.move(ctx, c))
+	repaired := a.repair(ctx, c)
+	touched, moved := a.move(ctx, c)
+	bringErr := errors.Join(repaired, moved)
 	if errors.Is(bringErr, errOldProgram) {
 		c.inVain++
 	}
 	observed.InVain = c.inVain
-	if err := a.look(ctx, c); err != nil {
-		return observed, errors.Join(bringErr, err)
+	if touched {
+		if err := a.look(ctx, c); err != nil {
+			return observed, errors.Join(bringErr, err)
+		}
 	}
 	if c.told {
 		bringErr = errors.Join(bringErr, a.noteTold(ctx, c))
@@ -104,6 +108,11 @@ func ownImage(pod *corev1.Pod, want api.DesiredContainer, is situation) string {
 	return statusImage(pod, want.Name)
 }
 
+// idOf is the ID by which containerd knows a container, if kubelet has told.
+func idOf(status corev1.ContainerStatus) string {
+	return strings.TrimPrefix(status.ContainerID, "containerd://")
+}
+
 // statusImage is the image that kubelet had a container started from.
 func statusImage(pod *corev1.Pod, container string) string { return statusOf(pod, container).ImageID }
 
@@ -132,17 +141,14 @@ func names(pod *corev1.Pod) string {
 var errUserNamespace = errors.New("the container has a user namespace, whose IDs a new root would not fit; it was left alone")
 
 // inspect finds the container on the node, has the wanted image here, and looks
-// at the root. Which container that is the pod's status is not asked: it lags behind
-// restarts.
-func (a *Agent) inspect(ctx context.Context, c *container, pod *corev1.Pod) error {
+// at the root. Which container that is the pod's status only hints at: it lags
+// behind restarts.
+func (a *Agent) inspect(ctx context.Context, c *container, pod *corev1.Pod) (err error) {
 	if !hasContainer(pod, c.want.Name) {
 		return fmt.Errorf("the pod has no container %s; its containers are %s", c.want.Name, names(pod))
 	}
-	id, err := a.runtime.Find(ctx, string(pod.UID), c.want.Name)
-	if err != nil {
-		return err
-	}
-	if c.rt, err = a.runtime.Container(ctx, id); err != nil {
+	status := statusOf(pod, c.want.Name)
+	if c.rt, err = a.runtime.Find(ctx, string(pod.UID), c.want.Name, idOf(status)); err != nil {
 		return err
 	}
 	if c.rt.UserNamespace {
@@ -152,14 +158,13 @@ func (a *Agent) inspect(ctx context.Context, c *container, pod *corev1.Pod) erro
 		if c.image, err = a.images.ready(ctx, pod, c.want.Image); err != nil {
 			return err
 		}
-		if c.ignored, err = a.images.compare(ctx, statusImage(pod, c.want.Name), c.image); err != nil {
+		if c.ignored, err = a.images.compare(ctx, status.ImageID, c.image); err != nil {
 			return err
 		}
 	}
-	status := statusOf(pod, c.want.Name)
-	c.ready = status.Ready && status.ContainerID == "containerd://"+id
+	c.ready = status.Ready && idOf(status) == c.rt.ID
 	c.is.OwnIsImage = c.image.Chain != "" && c.image.Chain == c.rt.Parent
-	if err := a.look(ctx, c); err != nil {
+	if err := a.lookAt(ctx, c); err != nil {
 		return err
 	}
 	c.is.ReloadPending = c.rt.Labels[reloadLabel] != ""
@@ -167,61 +172,67 @@ func (a *Agent) inspect(ctx context.Context, c *container, pod *corev1.Pod) erro
 	return nil
 }
 
-// look reads the container's root off the node.
+// look reads the container's root off the node, with labels as they are now.
 func (a *Agent) look(ctx context.Context, c *container) (err error) {
+	if c.rt.Labels, err = a.runtime.Labels(ctx, c.rt.ID); err != nil {
+		return err
+	}
+	return a.lookAt(ctx, c)
+}
+
+// lookAt reads the root of a container that was just loaded.
+func (a *Agent) lookAt(ctx context.Context, c *container) (err error) {
 	if c.view, err = swap.Look(a.options.CgroupDir, c.rt.PID); err != nil {
 		return err
 	}
 	a.devices.saw(c.rt.ID, c.view, time.Now())
-	if c.rt.Labels, err = a.runtime.Labels(ctx, c.rt.ID); err != nil {
-		return err
-	}
 	root, err := a.runtime.RootAt(ctx, c.rt, c.view.UpperDir)
 	c.is.Image, c.is.Key, c.is.OnOwn = root.Image, root.Key, root.Key == c.rt.SnapshotKey
 	return err
 }
 
-// move does what decide says.
-func (a *Agent) move(ctx context.Context, c *container) error {
+// move does what decide says. Unless it was touched, the container is as it was
+// when it was looked at.
+func (a *Agent) move(ctx context.Context, c *container) (touched bool, err error) {
 	do, reload := decide(c.want, c.is)
 	if do == stay && !reload {
-		return nil
+		return false, nil
 	}
 	if do == swapTo {
 		if err := refusal(c.want, c.ignored); err != nil {
-			return err
+			return false, err
 		}
 	}
 	if do == swapTo || do == stay && !c.is.ReloadPending {
 		if err := givenUp(c.inVain); err != nil {
-			return err
+			return false, err
 		}
 	}
 	target, err := a.reloadTarget(c, reload)
 	young := errors.Is(err, errYoung)
 	if err != nil && !young {
-		return err
+		return false, err
 	}
 	if target != nil {
 		defer target.Close()
 	}
 	if do != stay {
 		if err := a.swap(ctx, c, do, target); err != nil {
-			return err
+			return true, err
 		}
 		if do == swapTo && c.was.State != "" && c.was.ContainerID != "containerd://"+c.rt.ID {
 			a.metrics.reapplied.Inc()
 		}
 	} else if target != nil {
 		if err := target.Signal(signalOf(c.want)); err != nil {
-			return err
+			return true, err
 		}
 	}
 	switch {
 	case young:
-		return errYoung
+		return true, errYoung
 	case !reload:
-		return nil
+		return true, nil
 	}
-	return a.finishReload(ctx, c)
+	return true, a.finishReload(ctx, c)
 }

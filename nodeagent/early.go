@@ -140,7 +140,7 @@ func (a *Agent) prepareStart(ctx context.Context, s *start, containerID string) 
 	if s.container.UserNamespace {
 		return errUserNamespace
 	}
-	if s.root, err = a.runtime.PrepareRoot(ctx, s.container, image); err != nil || s.want.Reload == nil {
+	if s.root, err = a.runtime.PrepareRoot(ctx, s.container, image, nil); err != nil || s.want.Reload == nil {
 		return err
 	}
 	return a.runtime.SetLabels(ctx, containerID, map[string]string{toldLabel: toldOf(s.root.Key, s.want.Reload)}) // it starts there

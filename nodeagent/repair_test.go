@@ -61,7 +61,7 @@ func dieAfterPivot(s *story, version string) {
 	if err != nil {
 		s.Fatal(err)
 	}
-	root, err := rt.PrepareRoot(s.Context(), loaded, image)
+	root, err := rt.PrepareRoot(s.Context(), loaded, image, nil)
 	if err != nil {
 		s.Fatal(err)
 	}

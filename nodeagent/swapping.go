@@ -7,7 +7,6 @@ import (
 
 	"hotpatch.dev/hotpatch/internal/logging"
 	"hotpatch.dev/hotpatch/internal/process"
-	"hotpatch.dev/hotpatch/nodeagent/mount"
 	"hotpatch.dev/hotpatch/nodeagent/runtime"
 	"hotpatch.dev/hotpatch/nodeagent/swap"
 )
@@ -19,25 +18,23 @@ const (
 
 // roots are what containers are put on, and how they are recognised.
 type roots interface {
-	PrepareRoot(ctx context.Context, c runtime.Container, image runtime.Image) (runtime.Root, error)
+	PrepareRoot(ctx context.Context, c runtime.Container, image runtime.Image, labels map[string]string) (runtime.Root, error)
 	RootAt(ctx context.Context, c runtime.Container, upper string) (runtime.Root, error)
-	Mounts(ctx context.Context, key string) (mount.Filesystem, error)
+	Root(ctx context.Context, key string) (runtime.Root, error)
 }
 
-// swap changes the root and says so in one line.
+// swap changes the root and says so in one line. What is to be delivered is noted
+// before.
 func (a *Agent) swap(ctx context.Context, c *container, do move, target *process.Handle) error {
-	source, err := a.source(ctx, c, do)
+	var pending map[string]string
+	if c.want.Reload != nil {
+		pending = map[string]string{reloadLabel: c.is.Key}
+	} else if c.is.ReloadPending {
+		pending = map[string]string{reloadLabel: ""}
+	}
+	source, err := a.source(ctx, c, do, pending)
 	if err != nil {
 		return err
-	}
-	before := "" // nothing is to be delivered
-	if c.want.Reload != nil {
-		before = c.is.Key
-	}
-	if before != "" || c.is.ReloadPending {
-		if err := a.runtime.SetLabels(ctx, c.rt.ID, map[string]string{reloadLabel: before}); err != nil {
-			return err
-		}
 	}
 	return a.swapTo(ctx, c, do, source, target)
 }
@@ -84,13 +81,18 @@ func imageName(c *container, do move) string {
 	return c.want.Image
 }
 
-// source is a new root on the wanted image, or the container's own root.
-func (a *Agent) source(ctx context.Context, c *container, do move) (swap.Source, error) {
-	if do == restore {
-		return ownRoot(c)
+// source is a new root on the wanted image, or the container's own root, once the
+// container has the labels.
+func (a *Agent) source(ctx context.Context, c *container, do move, labels map[string]string) (swap.Source, error) {
+	if do == swapTo {
+		root, err := a.runtime.PrepareRoot(ctx, c.rt, c.image, labels)
+		return swap.Source{Filesystem: &root.Filesystem}, err
 	}
-	root, err := a.runtime.PrepareRoot(ctx, c.rt, c.image)
-	return swap.Source{Filesystem: &root.Filesystem}, err
+	source, err := ownRoot(c)
+	if err == nil && len(labels) > 0 {
+		err = a.runtime.SetLabels(ctx, c.rt.ID, labels)
+	}
+	return source, err
 }
 
 // ownRoot is where the container's shim still has its own root mounted.
@@ -104,6 +106,6 @@ func (a *Agent) earlierRoot(ctx context.Context, c *container, key string) (swap
 	if key == c.rt.SnapshotKey {
 		return ownRoot(c)
 	}
-	filesystem, err := a.runtime.Mounts(ctx, key)
-	return swap.Source{Filesystem: &filesystem}, err
+	root, err := a.runtime.Root(ctx, key)
+	return swap.Source{Filesystem: &root.Filesystem}, err
 }

@@ -67,7 +67,7 @@ func present(t *testing.T, ref string) runtime.Image {
 // prepare makes a root on an image.
 func prepare(t *testing.T, c *runtimetest.Container, image runtime.Image) runtime.Root {
 	t.Helper()
-	root, err := rt.PrepareRoot(t.Context(), load(t, c), image)
+	root, err := rt.PrepareRoot(t.Context(), load(t, c), image, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

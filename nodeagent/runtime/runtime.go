@@ -40,13 +40,13 @@ type Runtime struct {
 	images cri.ImageServiceClient
 	tasks  tasks.TasksClient
 	known  known
-	// roots are how snapshots are mounted, by key: that never changes, and a
-	// key is not used again.
-	roots *lru.Cache
+	// roots are snapshots by key, made what containers are made of, by ID: neither
+	// ever changes.
+	roots, made *lru.Cache
 }
 
-// maxRoots is how many of them are remembered: more than a node has.
-const maxRoots = 4096
+// maxKept is how many of each are remembered: more than a node has.
+const maxKept = 4096
 
 // Open connects to containerd's socket. The connection mends itself when
 // containerd restarts.
@@ -59,7 +59,7 @@ func Open(socket string) (*Runtime, error) {
 	if !ok {
 		return nil, errors.New("containerd's client has no gRPC connection")
 	}
-	return &Runtime{client: c, images: cri.NewImageServiceClient(conn), tasks: tasks.NewTasksClient(conn), roots: lru.New(maxRoots)}, nil
+	return &Runtime{client: c, images: cri.NewImageServiceClient(conn), tasks: tasks.NewTasksClient(conn), roots: lru.New(maxKept), made: lru.New(maxKept)}, nil
 }
 
 // Close ends the connection.
@@ -69,11 +69,16 @@ func (r *Runtime) Close() error { return r.client.Close() }
 type Container struct {
 	ID  string
 	PID int
+	Make
+	Labels map[string]string
+}
+
+// Make is what of a container stays as it was made.
+type Make struct {
 	// SnapshotKey of its own root; Parent is the chain of layers below it.
 	SnapshotKey, Parent string
 	// Destinations of its mounts as the OCI spec writes them.
 	Destinations []string
-	Labels       map[string]string
 	// UserNamespace: it has UIDs of its own, which snapshots do not fit.
 	UserNamespace bool
 	// KnownFilters is how many seccomp filters its processes have from the
@@ -81,71 +86,98 @@ type Container struct {
 	KnownFilters int
 	// Process is what exec'd commands inherit.
 	spec execSpec
+	// at: whoever has the same ID later is another.
+	at time.Time
 }
 
 // Container loads a running container by its ID, as in "containerd://ID" of a
 // pod's status.
 func (r *Runtime) Container(ctx context.Context, id string) (Container, error) {
-	ctx = namespaces.WithNamespace(ctx, namespace)
 	c, err := r.Made(ctx, id)
 	if err != nil {
 		return c, err
 	}
+	c.PID, err = r.running(namespaces.WithNamespace(ctx, namespace), id)
+	return c, err
+}
+
+// running is the first process of a container; ErrGone if there is none.
+func (r *Runtime) running(ctx context.Context, id string) (pid int, err error) {
 	task, err := r.tasks.Get(ctx, &tasks.GetRequest{ContainerID: id})
 	if err != nil {
-		return c, gone(err, "find the task of container %s", id)
+		return 0, gone(err, "find the task of container %s", id)
 	}
 	if task.Process.Status != apitask.Status_RUNNING {
-		return c, fmt.Errorf("%w: %s has ended", ErrGone, id)
+		return 0, fmt.Errorf("%w: %s has ended", ErrGone, id)
 	}
-	c.PID = int(task.Process.Pid)
-	return c, nil
+	return int(task.Process.Pid), nil
 }
 
 // Made loads a container whether or not it runs; it has no PID.
 func (r *Runtime) Made(ctx context.Context, id string) (Container, error) {
 	ctx = namespaces.WithNamespace(ctx, namespace)
-	loaded, err := r.client.LoadContainer(ctx, id)
+	info, err := r.client.ContainerService().Get(ctx, id)
 	if err != nil {
 		return Container{}, gone(err, "load container %s", id)
 	}
-	info, err := loaded.Info(ctx, client.WithoutRefreshedMetadata)
-	if err != nil {
-		return Container{}, gone(err, "read container %s", id)
-	}
-	if info.Snapshotter != overlayfs {
-		return Container{}, fmt.Errorf("container %s uses the snapshotter %s; only overlayfs can be hot-patched", id, info.Snapshotter)
-	}
-	if info.Runtime.Name != "io.containerd.runc.v2" {
-		return Container{}, fmt.Errorf("container %s runs on %s; only runc containers have a root that can be swapped", id, info.Runtime.Name)
-	}
-	c := Container{ID: id, SnapshotKey: info.SnapshotKey, Labels: info.Labels}
-	if err := c.readSpec(info.Spec.GetValue()); err != nil {
-		return c, fmt.Errorf("read the OCI spec of container %s: %w", id, err)
-	}
-	snapshot, err := r.client.SnapshotService(overlayfs).Stat(ctx, c.SnapshotKey)
-	if err != nil {
-		return c, fmt.Errorf("look at the own root of container %s: %w", id, err)
-	}
-	c.Parent = snapshot.Parent
-	return c, nil
-}
-
-// Find is the ID of the running container of a pod by that name; ErrGone if
-// there is none.
-func (r *Runtime) Find(ctx context.Context, podUID, name string) (string, error) {
-	ctx = namespaces.WithNamespace(ctx, namespace)
-	all, err := r.client.ContainerService().List(ctx, fmt.Sprintf(`labels."io.kubernetes.pod.uid"==%q,labels."io.kubernetes.container.name"==%q`, podUID, name))
-	if err != nil {
-		return "", fmt.Errorf("list the pod's containers: %w", err)
-	}
-	for _, c := range all {
-		task, err := r.tasks.Get(ctx, &tasks.GetRequest{ContainerID: c.ID})
-		if err == nil && task.Process.Status == apitask.Status_RUNNING {
-			return c.ID, nil
+	c := Container{ID: id, Labels: info.Labels}
+	if known, ok := r.made.Get(id); ok {
+		if c.Make, ok = known.(Make); ok && c.at.Equal(info.CreatedAt) {
+			return c, nil
 		}
 	}
-	return "", fmt.Errorf("%w: no container %s of this pod is running now", ErrGone, name)
+	if c.Make, err = r.read(ctx, info); err == nil {
+		r.made.Add(id, c.Make)
+	}
+	return c, err
+}
+
+// read is what a container is made of; an error for one that cannot be patched.
+func (r *Runtime) read(ctx context.Context, info containers.Container) (Make, error) {
+	if info.Snapshotter != overlayfs {
+		return Make{}, fmt.Errorf("container %s uses the snapshotter %s; only overlayfs can be hot-patched", info.ID, info.Snapshotter)
+	}
+	if info.Runtime.Name != "io.containerd.runc.v2" {
+		return Make{}, fmt.Errorf("container %s runs on %s; only runc containers have a root that can be swapped", info.ID, info.Runtime.Name)
+	}
+	m := Make{SnapshotKey: info.SnapshotKey, at: info.CreatedAt}
+	if err := m.readSpec(info.Spec.GetValue()); err != nil {
+		return m, fmt.Errorf("read the OCI spec of container %s: %w", info.ID, err)
+	}
+	snapshot, err := r.client.SnapshotService(overlayfs).Stat(ctx, m.SnapshotKey)
+	if err != nil {
+		return m, fmt.Errorf("look at the own root of container %s: %w", info.ID, err)
+	}
+	m.Parent = snapshot.Parent
+	return m, nil
+}
+
+const (
+	podLabel  = "io.kubernetes.pod.uid"
+	nameLabel = "io.kubernetes.container.name"
+)
+
+// Find is the running container of a pod by that name; ErrGone if there is none.
+// It is looked for at hint first, an ID that may be another's: for containerd to
+// look through all it has takes milliseconds on a full node.
+func (r *Runtime) Find(ctx context.Context, podUID, name, hint string) (Container, error) {
+	if hint != "" {
+		c, err := r.Container(ctx, hint)
+		if err == nil && c.Labels[podLabel] == podUID && c.Labels[nameLabel] == name {
+			return c, nil
+		}
+	}
+	ctx = namespaces.WithNamespace(ctx, namespace)
+	all, err := r.client.ContainerService().List(ctx, fmt.Sprintf(`labels.%q==%q,labels.%q==%q`, podLabel, podUID, nameLabel, name))
+	if err != nil {
+		return Container{}, fmt.Errorf("list the pod's containers: %w", err)
+	}
+	for _, c := range all {
+		if _, err := r.running(ctx, c.ID); err == nil {
+			return r.Container(ctx, c.ID)
+		}
+	}
+	return Container{}, fmt.Errorf("%w: no container %s of this pod is running now", ErrGone, name)
 }
 
 // gone turns "not found" into ErrGone.
@@ -203,5 +235,5 @@ func (r *Runtime) OwnerOf(ctx context.Context, id string) (Owner, bool) {
 		return Owner{}, false
 	}
 	return Owner{Pod: labels["io.kubernetes.pod.namespace"] + "/" + labels["io.kubernetes.pod.name"],
-		UID: labels["io.kubernetes.pod.uid"], Name: labels["io.kubernetes.container.name"]}, true
+		UID: labels[podLabel], Name: labels[nameLabel]}, true
 }

@@ -20,7 +20,7 @@ func TestFindIsTheRunningOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, find := range map[string]func() error{
-		"ended":        func() error { _, err := rt.Find(t.Context(), "uid-find", "main"); return err },
+		"ended":        func() error { _, err := rt.Find(t.Context(), "uid-find", "main", ended.ID); return err },
 		"ended, by ID": func() error { _, err := rt.Container(t.Context(), ended.ID); return err },
 		"unknown":      func() error { _, err := rt.Container(t.Context(), "nobody"); return err },
 		"no labels":    func() error { _, err := rt.Labels(t.Context(), "nobody"); return err },
@@ -33,12 +33,16 @@ func TestFindIsTheRunningOne(t *testing.T) {
 		}
 	}
 	restarted := node.Run(t, spec) // beside the ended one, as kubelet has it
-	if id, err := rt.Find(t.Context(), "uid-find", "main"); err != nil || id != restarted.ID {
-		t.Errorf("found %s, %v; want %s", id, err, restarted.ID)
+	stranger := node.Run(t, runtimetest.Spec{Image: game, Pod: "uid-stranger", Name: "main"})
+	for what, hint := range map[string]string{"no hint": "", "the one before": ended.ID, "itself": restarted.ID,
+		"nobody's": "nobody", "another pod's": stranger.ID} {
+		if c, err := rt.Find(t.Context(), "uid-find", "main", hint); err != nil || c.ID != restarted.ID || c.PID != restarted.PID {
+			t.Errorf("hint is %s: found %+v, %v; want %s", what, c, err, restarted.ID)
+		}
 	}
 	for _, other := range [][2]string{{"uid-find", "other"}, {"uid-other", "main"}} {
-		if id, err := rt.Find(t.Context(), other[0], other[1]); !errors.Is(err, runtime.ErrGone) {
-			t.Errorf("%v: found %s, %v", other, id, err)
+		if c, err := rt.Find(t.Context(), other[0], other[1], restarted.ID); !errors.Is(err, runtime.ErrGone) {
+			t.Errorf("%v: found %+v, %v", other, c, err)
 		}
 	}
 }

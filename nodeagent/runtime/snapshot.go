@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -35,11 +36,14 @@ type Root struct {
 }
 
 // PrepareRoot makes a writable root on an image. It is pinned to the container
-// before it is there, so that the garbage collector never finds it loose.
-func (r *Runtime) PrepareRoot(ctx context.Context, c Container, image Image) (Root, error) {
+// before it is there, so that the garbage collector never finds it loose; labels
+// are set with that, as each time costs a write to the disk.
+func (r *Runtime) PrepareRoot(ctx context.Context, c Container, image Image, labels map[string]string) (Root, error) {
 	ctx = namespaces.WithNamespace(ctx, namespace)
 	key := c.ID + "-hotpatch-" + random()
-	if err := r.SetLabels(ctx, c.ID, map[string]string{pinLabel + key[len(key)-8:]: key}); err != nil {
+	pinned := map[string]string{pinLabel + key[len(key)-8:]: key}
+	maps.Copy(pinned, labels)
+	if err := r.SetLabels(ctx, c.ID, pinned); err != nil {
 		return Root{}, err
 	}
 	mounts, err := r.client.SnapshotService(overlayfs).Prepare(ctx, key, image.Chain,
@@ -47,8 +51,11 @@ func (r *Runtime) PrepareRoot(ctx context.Context, c Container, image Image) (Ro
 	if err != nil {
 		return Root{}, fmt.Errorf("prepare a root of %s: %w", image.Ref, err)
 	}
-	filesystem, err := single(key, mounts)
-	return Root{Key: key, Image: image.Ref, Filesystem: filesystem}, err
+	root := Root{Key: key, Image: image.Ref}
+	if root.Filesystem, err = single(key, mounts); err == nil {
+		r.roots.Add(key, root)
+	}
+	return root, err
 }
 
 // RootAt is the root that has the given upper directory: one that we made, or
@@ -59,37 +66,41 @@ func (r *Runtime) RootAt(ctx context.Context, c Container, upper string) (Root, 
 		return Root{}, fmt.Errorf("the root of container %s is not an overlay", c.ID)
 	}
 	ctx = namespaces.WithNamespace(ctx, namespace)
-	own, err := r.Mounts(ctx, c.SnapshotKey)
-	if err != nil || own.Option(upperDir) == upper {
-		return Root{Key: c.SnapshotKey, Filesystem: own}, err
+	own, err := r.Root(ctx, c.SnapshotKey)
+	if err != nil || own.UpperDir() == upper {
+		return own, err
 	}
 	for _, key := range pinned(c) {
-		filesystem, err := r.Mounts(ctx, key)
-		if err != nil || filesystem.Option(upperDir) != upper {
-			continue
+		root, err := r.Root(ctx, key)
+		if err == nil && root.UpperDir() == upper {
+			return root, nil
 		}
-		info, err := r.client.SnapshotService(overlayfs).Stat(ctx, key)
-		return Root{Key: key, Image: info.Labels[imageLabel], Filesystem: filesystem}, err
 	}
 	return Root{}, fmt.Errorf("the root of container %s (%s) is none that we know", c.ID, upper)
 }
 
-// Mounts is how a root's snapshot is mounted.
-func (r *Runtime) Mounts(ctx context.Context, key string) (mount.Filesystem, error) {
+// Root is the root that a snapshot is.
+func (r *Runtime) Root(ctx context.Context, key string) (root Root, err error) {
 	if known, ok := r.roots.Get(key); ok {
-		if filesystem, ok := known.(mount.Filesystem); ok {
-			return filesystem, nil
+		if root, ok = known.(Root); ok {
+			return root, nil
 		}
 	}
-	mounts, err := r.client.SnapshotService(overlayfs).Mounts(namespaces.WithNamespace(ctx, namespace), key)
+	ctx = namespaces.WithNamespace(ctx, namespace)
+	snapshots := r.client.SnapshotService(overlayfs)
+	info, err := snapshots.Stat(ctx, key)
 	if err != nil {
-		return mount.Filesystem{}, fmt.Errorf("look at snapshot %s: %w", key, err)
+		return root, fmt.Errorf("look at snapshot %s: %w", key, err)
 	}
-	filesystem, err := single(key, mounts)
-	if err == nil {
-		r.roots.Add(key, filesystem)
+	mounts, err := snapshots.Mounts(ctx, key)
+	if err != nil {
+		return root, fmt.Errorf("look at snapshot %s: %w", key, err)
 	}
-	return filesystem, err
+	root = Root{Key: key, Image: info.Labels[imageLabel]}
+	if root.Filesystem, err = single(key, mounts); err == nil {
+		r.roots.Add(key, root)
+	}
+	return root, err
 }
 
 func single(key string, mounts []containerdmount.Mount) (mount.Filesystem, error) {
@@ -108,12 +119,14 @@ func (r *Runtime) Unused(ctx context.Context, c Container, uppers []string) ([]R
 	var unused []Root
 	var errs []error
 	for _, key := range pinned(c) {
-		filesystem, err := r.Mounts(ctx, key)
+		root, err := r.Root(ctx, key)
 		switch {
 		case err != nil && !errdefs.IsNotFound(err):
 			errs = append(errs, err)
-		case err != nil || !slices.Contains(uppers, filesystem.Option(upperDir)):
-			unused = append(unused, Root{Key: key, Filesystem: filesystem})
+		case err != nil:
+			unused = append(unused, Root{Key: key})
+		case !slices.Contains(uppers, root.UpperDir()):
+			unused = append(unused, root)
 		}
 	}
 	return unused, errors.Join(errs...)

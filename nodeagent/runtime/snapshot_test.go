@@ -9,6 +9,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/images"
 
+	"hotpatch.dev/hotpatch/nodeagent/runtime"
 	"hotpatch.dev/hotpatch/nodeagent/runtime/runtimetest"
 )
 
@@ -93,14 +94,19 @@ func TestWhatIsMountedIsNotUnused(t *testing.T) {
 	if err := node.Client.SnapshotService("overlayfs").Remove(runtimetest.Context(), removed.Key); err != nil {
 		t.Fatal(err)
 	}
+	next, err := runtime.Open(node.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Close()
 	for range 2 { // a second time changes nothing
-		roots, err := rt.Unused(t.Context(), load(t, c), []string{"/else/fs", kept.UpperDir()})
+		roots, err := next.Unused(t.Context(), load(t, c), []string{"/else/fs", kept.UpperDir()})
 		for _, root := range roots {
 			if (root.UpperDir() == "") != (root.Key == removed.Key) {
 				t.Errorf("%s has its upper directory at %q", root.Key, root.UpperDir())
 			}
 		}
-		if err := errors.Join(err, rt.Remove(t.Context(), load(t, c), roots)); err != nil {
+		if err := errors.Join(err, next.Remove(t.Context(), load(t, c), roots)); err != nil {
 			t.Fatal(err)
 		}
 		if !exists(t, kept.Key) || !exists(t, own) || exists(t, unused.Key) {
@@ -126,7 +132,7 @@ func TestARootForNobodyIsNotKept(t *testing.T) {
 	if err := c.Remove(); err != nil {
 		t.Fatal(err)
 	}
-	if root, err := rt.PrepareRoot(t.Context(), is, present(t, game)); err == nil {
+	if root, err := rt.PrepareRoot(t.Context(), is, present(t, game), nil); err == nil {
 		t.Errorf("a root was made: %+v", root)
 	}
 	collect(t)

@@ -19,7 +19,7 @@ func held(t *testing.T, c *runtimetest.Container, image runtime.Image) swap.Requ
 		if err != nil {
 			return err
 		}
-		root, err := rt.PrepareRoot(context.Background(), created, image)
+		root, err := rt.PrepareRoot(context.Background(), created, image, nil)
 		r.Root, r.Destinations, r.Programs = swap.Source{Filesystem: &root.Filesystem}, created.Destinations, created.Programs()
 		r.KnownFilters = created.KnownFilters
 		return err

@@ -104,7 +104,7 @@ func load(name string, image runtimetest.Image) (runtime.Image, error) {
 func request(t testing.TB, c *runtimetest.Container, image runtime.Image) swap.Request {
 	t.Helper()
 	loaded := inspect(t, c)
-	root, err := rt.PrepareRoot(context.Background(), loaded, image)
+	root, err := rt.PrepareRoot(context.Background(), loaded, image, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

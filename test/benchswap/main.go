@@ -23,7 +23,7 @@ const (
 	servers   = 4
 	perServer = 2
 	pause     = time.Millisecond // of a client after each answer
-	swaps     = 320
+	swaps     = 400
 	reexecs   = 40
 	restarts  = 8
 	killed    = 24 // more than kubelet and the agent would put up with in one pod

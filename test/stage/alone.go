@@ -54,7 +54,7 @@ func (s *Stage) Alone(ctx context.Context, app string, replicas int) (*Alone, er
 
 // End takes the servers away.
 func (a *Alone) End(ctx context.Context) error {
-	_, err := a.Kubectl(ctx, "delete", "deployment", a.app, "--wait", "--timeout=120s", "--cascade=foreground")
+	_, err := a.Kubectl(ctx, "delete", "deployment", a.app, "--ignore-not-found", "--wait", "--timeout=120s", "--cascade=foreground")
 	return err
 }
 
@@ -62,8 +62,13 @@ func (a *Alone) End(ctx context.Context) error {
 // that matter: of two cores, who asks for next to nothing waits for all the others.
 const share = 800
 
-// Scale waits until so many are Ready.
+// Scale has so many new ones, and waits until they are Ready. Those before are
+// taken away first: they ask for another share, and a Deployment that is scaled
+// while its template changes has as many more of them, for which no core is left.
 func (a *Alone) Scale(ctx context.Context, replicas int) error {
+	if err := a.End(ctx); err != nil {
+		return err
+	}
 	manifest, err := os.ReadFile(filepath.Join(a.Root, "examples/hot-patch/deploy/deployment.yaml"))
 	if err != nil {
 		return err
