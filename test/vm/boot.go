@@ -12,17 +12,33 @@ import (
 	"time"
 )
 
-// run boots a machine and reads its console until it ends.
-func (m *machine) run(ctx context.Context, pattern string) result {
+// silence is how long a machine may take to say anything when it is not emulated.
+const silence = time.Minute
+
+// run boots a machine and reads its console until it ends. On KVM first where there
+// is one; machines within machines have some on which a kernel never gets to run.
+func (m *machine) run(ctx context.Context, pattern string) (r result) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	for _, accelerator := range emulators[m.arch].accelerators {
+		if r = m.boot(ctx, accelerator, pattern); r.platform != "" {
+			break
+		}
+	}
+	return r
+}
+
+// boot is one try. Unless it is emulated, a machine that says nothing is ended.
+func (m *machine) boot(ctx context.Context, accelerator, pattern string) result {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	log, err := os.Create(m.log)
 	if err != nil {
 		return result{row: m.row, notRun: err}
 	}
 	defer log.Close()
 	e := emulators[m.arch]
-	cmd := exec.CommandContext(ctx, e.program, append(e.args, m.hardware(e.console, pattern)...)...)
+	cmd := exec.CommandContext(ctx, e.program, append(append(e.args, "-accel", accelerator), m.hardware(e.console, pattern)...)...)
 	console, pipe := io.Pipe()
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(log, pipe), log
 	began := time.Now()
@@ -34,7 +50,12 @@ func (m *machine) run(ctx context.Context, pattern string) result {
 		ended <- cmd.Wait()
 		pipe.Close()
 	}()
-	r := read(console)
+	heard := func() {}
+	if accelerator != emulated {
+		silent := time.AfterFunc(silence, func() { cancel(fmt.Errorf("it said nothing for %s", silence)) })
+		heard = func() { silent.Stop() }
+	}
+	r := read(console, heard)
 	r.row, r.log, r.took = m.row, m.log, time.Since(began)
 	r.died = errors.Join(<-ended, context.Cause(ctx))
 	return r
@@ -51,15 +72,16 @@ func (m *machine) hardware(console, pattern string) []string {
 		"-drive", "file=" + m.disk + ",if=virtio,format=raw,cache=unsafe"}
 }
 
-// read takes a machine's report off its console: lines of the guest's, and how
-// go test says which tests failed.
-func read(console io.Reader) (r result) {
+// read takes a machine's report off its console: lines of the guest's, at which
+// heard is called, and how go test says which tests failed.
+func read(console io.Reader, heard func()) (r result) {
 	lines := bufio.NewScanner(console)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		line := strings.TrimRight(lines.Text(), "\r")
 		switch said, ours := strings.CutPrefix(line, "vm: "); {
 		case ours:
+			heard()
 			fmt.Println("  " + said)
 			r.hear(said)
 		case strings.HasPrefix(line, "--- PASS: "):

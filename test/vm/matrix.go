@@ -62,14 +62,17 @@ func names() []string {
 type emulator struct {
 	program, pkg string
 	args         []string
+	accelerators []string // to be tried
 	console      string
 	triplet      string // of its libraries
 	kernel       string // Debian's package of its kernel
 }
 
+const emulated = "tcg"
+
 var emulators = map[string]emulator{
 	"amd64": {program: "qemu-system-x86_64", pkg: "qemu-system-x86", console: "ttyS0", triplet: "x86_64-linux-gnu",
-		args: []string{"-machine", "q35,accel=kvm:tcg", "-cpu", "max,la57=off"}, kernel: "linux-image-cloud-amd64"},
+		args: []string{"-machine", "q35", "-cpu", "max,la57=off"}, accelerators: []string{"kvm", emulated}, kernel: "linux-image-cloud-amd64"},
 	"arm64": {program: "qemu-system-aarch64", pkg: "qemu-system-arm", console: "ttyAMA0", triplet: "aarch64-linux-gnu",
-		args: []string{"-machine", "virt,accel=tcg", "-cpu", "cortex-a72"}, kernel: "linux-image-cloud-arm64"},
+		args: []string{"-machine", "virt", "-cpu", "cortex-a72"}, accelerators: []string{emulated}, kernel: "linux-image-cloud-arm64"},
 }

@@ -20,17 +20,17 @@ func TestOnlyWhatWasHeardToPassHasPassed(t *testing.T) {
 		"--- FAIL: TestB (1s)\r\nvm: failed swap after 2s: exit status 1\r\nvm: done\r\n": failed,
 		"--- SKIP: TestC (0s)\r\n" + good:                                                 failed,
 	} {
-		if r := read(strings.NewReader(console + end)); r.outcome() != want || r.platform != "Linux 6.1" || r.passed != 1 {
+		if r := read(strings.NewReader(console+end), func() {}); r.outcome() != want || r.platform != "Linux 6.1" || r.passed != 1 {
 			t.Errorf("%q: %s, %+v", end, r.outcome(), r)
 		}
 	}
-	if r := read(strings.NewReader("")); r.outcome() != failed {
+	if r := read(strings.NewReader(""), func() {}); r.outcome() != failed {
 		t.Errorf("a silent machine has %s", r.outcome())
 	}
 }
 
 func TestTheTableSaysWhy(t *testing.T) {
-	broken := read(strings.NewReader(console + "--- FAIL: TestB (1s)\nvm: failed swap after 2s: exit status 1\n"))
+	broken := read(strings.NewReader(console+"--- FAIL: TestB (1s)\nvm: failed swap after 2s: exit status 1\n"), func() {})
 	broken.row, broken.log = row{name: "old"}, "/the/console"
 	text := table([]result{broken, {row: row{name: "none", suite: "potato"}, notRun: errors.New("no such suite")}})
 	for _, want := range []string{"old FAILED: ", "tests TestB", "packages swap after 2s", "did not come to its end", "/the/console", "none not run: no such suite", "Debian potato"} {
