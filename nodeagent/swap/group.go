@@ -17,7 +17,7 @@ import (
 )
 
 // Processes are the PIDs of a container, by its first process: those of its
-// cgroup.
+// cgroup, and of those that it has made below it.
 func Processes(cgroupDir string, pid int) ([]int, error) {
 	proc, cgroups, err := openHost(cgroupDir)
 	if err != nil {
@@ -50,12 +50,19 @@ func openHost(cgroupDir string) (proc, cgroups *os.File, err error) {
 // everything looks well, so it is refused.
 func processes(proc, cgroups *os.File, first int) (func() ([]int, error), error) {
 	var group string
-	read := func() ([]int, error) {
-		text, err := readAt(cgroups, path.Join(group, "cgroup.procs"))
-		if err != nil {
-			return nil, fmt.Errorf("read the processes of the cgroup: %w", err)
+	read := func() (pids []int, err error) {
+		groups, err := withChildren(cgroups, group)
+		for _, g := range groups {
+			text, err := readAt(cgroups, path.Join(g, "cgroup.procs"))
+			if g != group && (errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EOPNOTSUPP)) {
+				continue // it is gone, or one of threads, whose processes are those of a group above
+			}
+			if err != nil {
+				return nil, fmt.Errorf("read the processes of the cgroup: %w", err)
+			}
+			pids = append(pids, numbers(strings.Fields(string(text)))...)
 		}
-		return numbers(strings.Fields(string(text))), nil
+		return pids, err
 	}
 	return read, patiently(func() (err error) {
 		if group, err = groupOf(proc, first); err != nil {
@@ -67,6 +74,48 @@ func processes(proc, cgroups *os.File, first int) (func() ([]int, error), error)
 		}
 		return err
 	})
+}
+
+// maxGroups is how many cgroups a container may have made: each is read while its
+// processes stand still.
+const maxGroups = 256
+
+// withChildren are a cgroup and those below it, as privileged containers make them.
+func withChildren(cgroups *os.File, group string) (all []string, err error) {
+	all = []string{group}
+	for i := 0; i < len(all); i++ {
+		var stat unix.Stat_t
+		if err := unix.Fstatat(int(cgroups.Fd()), all[i], &stat, 0); err != nil || stat.Nlink <= 2 {
+			continue // the kernel counts children so, which is sooner asked than a list
+		}
+		children, err := directories(cgroups, all[i])
+		if err != nil {
+			return all, fmt.Errorf("read the cgroups of the container: %w", err)
+		}
+		if all = append(all, children...); len(all) > maxGroups {
+			return all, fmt.Errorf("the container has made more than %d cgroups, so it is not known in time which processes to stop", maxGroups)
+		}
+	}
+	return all, nil
+}
+
+// directories are the paths of those in a directory; none when it is gone.
+func directories(dir *os.File, name string) (all []string, err error) {
+	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) {
+		return nil, nil
+	} else if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path.Join(dir.Name(), name), Err: err}
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	entries, err := f.ReadDir(-1)
+	for _, e := range entries {
+		if e.IsDir() {
+			all = append(all, path.Join(name, e.Name()))
+		}
+	}
+	return all, err
 }
 
 // patiently reads again what cannot be read. While a program executes itself

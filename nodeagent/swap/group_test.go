@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,4 +85,58 @@ func sayProcesses(pid int) error {
 	pids, err := swap.Processes("/sys/fs/cgroup", pid)
 	fmt.Printf("%d processes", len(pids))
 	return err
+}
+
+// groupOf is the directory of a process's cgroup.
+func groupOf(t *testing.T, pid int) string {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if fields[1] == "freezer" || fields[0] == "0" && fields[2] != "/" {
+			return filepath.Join("/sys/fs/cgroup", fields[1], fields[2])
+		}
+	}
+	t.Fatalf("process %d is in no cgroup of its own: %s", pid, text)
+	return ""
+}
+
+// A privileged container may make cgroups below its own.
+func TestProcessesInCgroupsOfTheirOwnMoveAlong(t *testing.T) {
+	c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref})
+	pid := odd(t, c, "plain", "/sub/dir")
+	group := filepath.Join(groupOf(t, c.PID), "service", "worker")
+	if err := os.MkdirAll(group, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(group, "cgroup.procs"), fmt.Append(nil, pid), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if result := do(t, patient(t, c, "v2")); result.Moved != 1 || at(t, fmt.Sprint(pid)) != "v2" {
+		t.Errorf("%d moved, it is at %s", result.Moved, at(t, fmt.Sprint(pid)))
+	}
+	if pids, err := swap.Processes("/sys/fs/cgroup", c.PID); err != nil || !slices.Contains(pids, pid) {
+		t.Errorf("the container's processes are %v, %v; want %d among them", pids, err, pid)
+	}
+}
+
+func TestTooManyCgroupsAreRefused(t *testing.T) {
+	c := node.Run(t, runtimetest.Spec{Image: v["v1"].Ref})
+	group := groupOf(t, c.PID)
+	for i := range 300 {
+		dir := filepath.Join(group, fmt.Sprint(i))
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		defer os.Remove(dir)
+	}
+	if _, err := swap.Do(t.Context(), patient(t, c, "v2")); err == nil || !strings.Contains(err.Error(), "more than 256 cgroups") {
+		t.Errorf("got %v", err)
+	}
+	if is, err := os.ReadFile(fmt.Sprintf("/proc/%d/root/version", c.PID)); err != nil || string(is) != "v1" {
+		t.Errorf("it is on %s, %v", is, err)
+	}
 }
