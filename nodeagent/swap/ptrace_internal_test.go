@@ -45,7 +45,8 @@ func TestAStrangerIsLetGo(t *testing.T) {
 
 func sleeper(t *testing.T) int {
 	t.Helper()
-	cmd := exec.Command("sleep", "60")
+	cmd := exec.Command("/proc/self/exe") // test machines have no other program
+	cmd.Env = append(os.Environ(), "HOTPATCH_TEST_SLEEPER=yes")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 // modules are what Debian's kernels do not have built in and a machine needs: a
 // disk, a filesystem on it, and what containers' roots are made with. Where the
 // kernel has one built in, or no longer has it, it is not there to be loaded.
-var modules = []string{"virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "overlay"}
+var modules = []string{"virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "overlay", "fuse"}
 
 // kernel is an unpacked kernel package.
 type kernel struct {
