@@ -47,7 +47,19 @@ type Spec struct {
 	DependsOn []string `json:"dependsOn,omitempty"`
 	// Rollout says how many pods change, and how many at once.
 	Rollout Rollout `json:"rollout,omitzero"`
+	// OnDelete says what becomes of the pods' images when this HotPatch is taken out
+	// of Git: Leave (the default) or Restore.
+	OnDelete DeletePolicy `json:"onDelete,omitempty"`
 }
+
+// DeletePolicy is what becomes of pods whose HotPatch is deleted.
+type DeletePolicy string
+
+// The policies. Restore takes containers back to their own images; files stay.
+const (
+	DeleteLeave   DeletePolicy = "Leave"
+	DeleteRestore DeletePolicy = "Restore"
+)
 
 // Target is a workload (its pods are found by its selector) or a selector.
 type Target struct {

@@ -47,6 +47,9 @@ type HotPatchStatus struct {
 	Progress *Progress `json:"progress,omitempty"`
 	// Gates are what came of the rollout's gates, of those that still count.
 	Gates *GateResults `json:"gates,omitempty"`
+	// Restore is whose pods go back to their own images once Git asks for nothing of
+	// them any more; nil: they stay as they are.
+	Restore *Target `json:"restore,omitempty"`
 	// Pods are rows while there are at most MaxPodRows; Failures are always
 	// complete.
 	Pods     []PodRow `json:"pods,omitempty"`

@@ -37,6 +37,7 @@ func (h HotPatch) Validate(file string) error {
 	v.files(h.Spec.Files)
 	v.rollout(h.Spec.Rollout)
 	v.dependsOn(h)
+	v.check(h.Spec.OnDelete == "" || h.Spec.OnDelete == DeleteLeave || h.Spec.OnDelete == DeleteRestore, "spec.onDelete", "want Leave or Restore, got %q", h.Spec.OnDelete)
 	v.check(len(h.Spec.Containers)+len(h.Spec.Files) > 0, "spec", "asks for nothing: give containers or files")
 	return errors.Join(v.errs...)
 }

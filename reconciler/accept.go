@@ -42,6 +42,7 @@ type tracked struct {
 	unread   []string // warnings of Suspensions that cannot be read
 	waitsFor []string // other HotPatches, when a plan was last made
 	claimed  []string // pods, by UID
+	leaves   bool     // it is not in Git any more, and takes back what it asked for
 
 	rests bool      // another look would say the same
 	again time.Time // when to look again though nothing happens; zero: never
@@ -100,8 +101,10 @@ func (r *Reconciler) scope(ctx context.Context, w *wanted) (kube.Scope, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	scope, err := r.cluster.Scope(ctx, w.HotPatch.Metadata.Namespace, target)
-	if err != nil {
-		err = w.wrong("spec.target", err)
+	if missing := errors.Is(err, kube.ErrNoTarget); err != nil {
+		if err = w.wrong("spec.target", err); missing {
+			err = noTarget{err}
+		}
 	}
 	return scope.Keeping(w.HotPatch.Spec.Rollout.Annotations()), r.retries.note(key, err)
 }
@@ -114,6 +117,10 @@ func (r *Reconciler) pin(ctx context.Context, t *tracked) ([]api.DesiredContaine
 	var errs []error
 	inForce := t.accepted != nil && t.accepted.sameWish(t.wanted)
 	for i, c := range t.wanted.HotPatch.Spec.Containers {
+		if c.Image == "" { // the container's own
+			pinned = append(pinned, c.Pinned(""))
+			continue
+		}
 		digest := t.record.Pinned(c)
 		if digest == "" && inForce { // and was never planned for, so that no record pins it
 			digest = t.accepted.revision.Containers[i].Image

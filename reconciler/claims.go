@@ -37,6 +37,11 @@ func (c claims) taken(pods []kube.Pod) (pod kube.Pod, by string) {
 	return pod, ""
 }
 
+// free are the pods that no HotPatch follows.
+func (c claims) free(pods []kube.Pod) []kube.Pod {
+	return slices.DeleteFunc(slices.Clone(pods), func(pod kube.Pod) bool { return c[pod.UID] != "" })
+}
+
 // release lets go what a HotPatch had claimed.
 func (c claims) release(t *tracked) {
 	for _, uid := range t.claimed {

@@ -35,6 +35,10 @@ func (l *loop) lookAt(seen []sight, all bool) {
 	for _, s := range seen {
 		before := s.said.status
 		l.look(s)
+		if s.leaves && s.left(l.recorder.holds(s.key)) {
+			l.drop(s.tracked)
+			l.trigger.fire(resync) // so that it is recorded that it is no more
+		}
 		if s.record.Phase != "" {
 			results[s.key] = s.said
 			l.metrics.show(before, s.record)
@@ -67,6 +71,6 @@ func (l *loop) look(s sight) {
 	}
 	t.record = t.status(l.options.Cluster, now, p)
 	said := result{t.record, t.subject()}
-	t.rests = idle && t.problem == nil && t.record.Progress.Same(l.recorder.progress(t.key)) && reflect.DeepEqual(said, t.said)
+	t.rests = idle && t.problem == nil && !t.leaves && t.record.Progress.Same(l.recorder.holds(t.key).Progress) && reflect.DeepEqual(said, t.said)
 	t.said = said
 }

@@ -60,6 +60,9 @@ func (r *recorder) encodeAll(records map[string]api.HotPatchStatus) (map[string]
 }
 
 func removed(s api.HotPatchStatus) string {
+	if backOnOwn(s) {
+		return fmt.Sprintf("%s: removed from Git, its %d pods are back on their own images", s.Metadata.Name, s.Counts.Total)
+	}
 	return fmt.Sprintf("%s: removed from Git, its %d pods stay as they are", s.Metadata.Name, s.Counts.Total)
 }
 

@@ -71,7 +71,7 @@ func (l *loop) wish(ctx context.Context) bool {
 	}
 	for key, w := range wishes {
 		t := l.track(key)
-		t.wanted, t.broken = w, nil
+		t.wanted, t.broken, t.leaves = w, nil, false
 	}
 	for key, err := range newest.Broken {
 		l.track(key).rely(err)
@@ -96,14 +96,24 @@ func (l *loop) track(key string) *tracked {
 // missing ends a HotPatch that is not in Git any more, unless it only cannot be
 // seen because something around it does not render.
 func (l *loop) missing(t *tracked) {
-	if len(l.known.Failed) == 0 || t.wanted != nil && !slices.Contains(l.known.Failed, t.wanted.Root) {
-		delete(l.tracked, t.key)
-		l.analyses.forget(t.key)
-		l.admission.forget(t.key)
-		l.metrics.forget(t.record.Metadata.Namespace, t.record.Metadata.Name)
-		return
+	gone := len(l.known.Failed) == 0 || t.wanted != nil && !slices.Contains(l.known.Failed, t.wanted.Root)
+	switch {
+	case t.leaves:
+	case !gone:
+		t.rely(errors.Join(l.known.Errors...))
+	case t.record.Restore != nil && len(t.record.Containers) > 0 && !l.known.succeeds(t):
+		t.leave(l.known.snapshot.Commit)
+	default:
+		l.drop(t)
 	}
-	t.rely(errors.Join(l.known.Errors...))
+}
+
+// drop ends a HotPatch.
+func (l *loop) drop(t *tracked) {
+	delete(l.tracked, t.key)
+	l.analyses.forget(t.key)
+	l.admission.forget(t.key)
+	l.metrics.forget(t.record.Metadata.Namespace, t.record.Metadata.Name)
 }
 
 // rely falls back on what is in force, if anything is, and on nothing newer: a
@@ -130,11 +140,14 @@ func (l *loop) acceptAll(ctx context.Context, why cause) (news bool) {
 }
 
 // inOrder lists HotPatches so that those in force come before new ones, which
-// therefore cannot take pods from them.
+// therefore cannot take pods from them. Those that leave have what is left over.
 func (l *loop) inOrder() []*tracked {
 	return slices.SortedFunc(maps.Values(l.tracked), func(a, b *tracked) int {
 		inForce := func(t *tracked) int {
-			if t.record.Revision != "" {
+			switch {
+			case t.leaves:
+				return 2
+			case t.record.Revision != "":
 				return 0
 			}
 			return 1
@@ -164,6 +177,9 @@ func (l *loop) observe(t *tracked, underway map[string]string) ([]kube.Pod, erro
 	pods, err := l.cluster.Pods(t.accepted.scope)
 	if err != nil {
 		return nil, notListed(err)
+	}
+	if t.leaves {
+		pods = l.claims.free(pods)
 	}
 	if _, other := l.claims.taken(pods); other != "" {
 		l.contested = true
@@ -201,7 +217,7 @@ func (l *loop) plan(t *tracked, pods []kube.Pod) *plan.Plan {
 		WaitsFor:    t.waitsFor,
 		Deferred:    t.record.DeferredSince(t.accepted.revision.ID),
 		Progress:    t.record.Progress,
-		Recorded:    l.recorder.progress(t.key),
+		Recorded:    l.recorder.holds(t.key).Progress,
 		Promotion:   promotion,
 		Spec:        t.accepted.spec,
 		Verdict:     t.record.Verdict,

@@ -281,17 +281,17 @@ func (r *recorder) holdup() error {
 
 func stepped(before, after map[string]api.HotPatchStatus) bool {
 	for key, now := range after {
-		if !now.Progress.Same(before[key].Progress) {
+		if was := before[key]; !now.Progress.Same(was.Progress) || backOnOwn(now) && !backOnOwn(was) {
 			return true
 		}
 	}
 	return false
 }
 
-// progress is what Git holds of a HotPatch's. A crash loses what it does not, so that
+// holds is what Git holds of a HotPatch. A crash loses what it does not, so that
 // nothing may be done yet that takes more for granted.
-func (r *recorder) progress(key string) *api.Progress {
+func (r *recorder) holds(key string) api.HotPatchStatus {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.written[key].Progress
+	return r.written[key]
 }

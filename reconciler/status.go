@@ -67,6 +67,10 @@ func (a *accepted) describe(s *api.HotPatchStatus) {
 		}
 		s.Images[c.Name] = c.Image
 	}
+	s.Restore = nil
+	if a.HotPatch.Spec.OnDelete == api.DeleteRestore {
+		s.Restore = &a.HotPatch.Spec.Target
+	}
 }
 
 // trouble is why the newest commit is not in force, nil while that is being
@@ -133,6 +137,9 @@ func shorten(text string, limit int) string {
 func version(spec api.Spec) string {
 	if len(spec.Containers) > 0 {
 		image := spec.Containers[0].Image
+		if image == "" {
+			return "their own image"
+		}
 		name := image[strings.LastIndexByte(image, '/')+1:]
 		if _, digest, ok := strings.Cut(name, "@sha256:"); ok {
 			return digest[:min(len(digest), 12)]

@@ -133,13 +133,16 @@ func (w *workloads) scales(resource schema.GroupVersionResource) bool {
 func describe(err error, namespace string, target api.Target, subresource ...string) error {
 	switch {
 	case apierrors.IsNotFound(err):
-		return fmt.Errorf("there is no %s in namespace %s", target, namespace)
+		return fmt.Errorf("%w %s in namespace %s", ErrNoTarget, target, namespace)
 	case apierrors.IsForbidden(err):
 		kind := strings.Join(append([]string{"that kind"}, subresource...), "'s ")
 		return fmt.Errorf("the reconciler may not read %s in namespace %s; give its ServiceAccount `get` on %s: %w", target, namespace, kind, err)
 	}
 	return fmt.Errorf("read %s in namespace %s: %w", target, namespace, err)
 }
+
+// ErrNoTarget says that a workload does not exist.
+var ErrNoTarget = errors.New("there is no")
 
 var errNoSelector = errors.New("no spec.selector")
 
