@@ -74,12 +74,43 @@ func TestRevertIsTheRollback(t *testing.T) {
 	if got := s.versions(crowd); got["v1"] != 32 {
 		t.Errorf("connections are served by %v, want 32 by v1", got)
 	}
+	s.onOwnRoots()
+}
+
+func (s *scene) onOwnRoots() {
+	s.Helper()
 	pods, err := on.Pods(s.ctx, "game-server")
 	s.must(err)
 	for _, pod := range pods {
 		if o, err := stage.Observed(pod); err != nil || o.Containers[0].State != api.StateRestored {
-			t.Errorf("pod %s: observed %+v, %v; want it on its own root", pod.Name, o, err)
+			s.Errorf("pod %s: observed %+v, %v; want it on its own root", pod.Name, o, err)
 		}
+	}
+}
+
+// A HotPatch that says so takes back what it did when it is taken out of Git.
+func TestDeletedHotPatchTakesBackItsImages(t *testing.T) {
+	const file = "hot-patch/hotpatch/game-server.yaml"
+	s := open(t)
+	before := s.lives()
+	s.edit(stage.Images, "newTag: v1", "newTag: v2")
+	s.edit(file, "spec:", "spec:\n  onDelete: Restore")
+	s.push("Release v2")
+	s.settled("game-server", api.PhaseComplete, 8, 8)
+	crowd := s.gather()
+	s.edit(stage.Images, "resources:\n- game-server.yaml\n", "")
+	s.push("No game server any more")
+	s.must(stage.Eventually(s.ctx, limit, func(ctx context.Context) error {
+		story, err := s.repo.Story(ctx, 5)
+		if err == nil && !strings.Contains(story, "game-server: removed from Git, its 8 pods are back on their own images") {
+			err = fmt.Errorf("the removal is not recorded: %s", story)
+		}
+		return err
+	}))
+	s.onOwnRoots()
+	s.must(stage.SameLives(before, s.lives()))
+	if got := s.versions(crowd); got["v1"] != 32 {
+		t.Errorf("connections are served by %v, want 32 by v1", got)
 	}
 }
 
