@@ -36,6 +36,7 @@ type File struct {
 	Path string // from the repository's root
 	Size int64  // of a Regular one, in bytes
 	Kind Kind
+	ID   string // of a Regular one's content
 }
 
 // Snapshot is one commit, which never changes. It may be read from many
@@ -167,7 +168,7 @@ func (s *Snapshot) collect(tree *object.Tree, dir string, files *[]File) error {
 			if err != nil {
 				return fmt.Errorf("look at %s of commit %s: %w", name, s.Commit, errors.Join(err))
 			}
-			*files = append(*files, File{Path: name, Size: size})
+			*files = append(*files, File{Path: name, Size: size, ID: e.Hash.String()})
 		}
 	}
 	return nil

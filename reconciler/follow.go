@@ -34,6 +34,7 @@ type follower struct {
 	schedule gitsource.Schedule
 	path     string
 	metrics  *metrics
+	renderer render.Renderer
 	poll     *trigger
 	found    func() // called when what is asked for has changed
 	polled   func() // called after each poll that came back
@@ -153,7 +154,7 @@ func (f *follower) newer(ctx context.Context, known *rendered) (*gitsource.Snaps
 
 func (f *follower) render(ctx context.Context, snapshot *gitsource.Snapshot) *rendered {
 	defer f.metrics.stage("render")()
-	next := &rendered{render.Render(tree{snapshot}, f.path), snapshot, ""}
+	next := &rendered{f.renderer.Render(tree{snapshot}, f.path), snapshot, ""}
 	log := logging.From(ctx).WithField("commit", snapshot.Commit)
 	log.Infof("%q by %s asks for %d HotPatches", snapshot.Subject, snapshot.Author, len(next.Items))
 	for _, err := range next.Errors {

@@ -13,7 +13,7 @@ func (t tree) Files(dir string) ([]render.File, error) {
 	found, err := t.Snapshot.Files(dir)
 	var files []render.File
 	for _, f := range found {
-		files = append(files, render.File{Path: f.Path, Size: f.Size, Kind: render.Kind(f.Kind)})
+		files = append(files, render.File{Path: f.Path, Size: f.Size, Kind: render.Kind(f.Kind), ID: f.ID})
 	}
 	return files, err
 }

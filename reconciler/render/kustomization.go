@@ -35,6 +35,7 @@ func (r *repository) read(dir string) (*kustomization, error) {
 // yaml reads a file of bounded size and checks that it is YAML, because
 // kustomize's errors about that name no line.
 func (r *repository) yaml(name string) ([]byte, error) {
+	r.touch(name)
 	f := r.files[name]
 	if f.Kind != Regular {
 		return nil, &api.Error{File: name, Reason: "is a symlink or submodule, which are not followed"}
@@ -121,6 +122,7 @@ func (k *kustomization) check(r *repository, dir string) error {
 	}
 	for _, ref := range k.references() {
 		target := path.Join(dir, ref.to)
+		r.touch(target)
 		file, isFile := r.files[target]
 		switch {
 		case isFile && file.Kind != Regular:

@@ -33,6 +33,8 @@ type File struct {
 	Path string // from the repository's root
 	Size int64
 	Kind Kind
+	// ID is the same for the same content alone; "" if the source does not know.
+	ID string
 }
 
 // Source is a commit.
@@ -83,24 +85,7 @@ type Result struct {
 
 // Render builds everything below a directory: the kustomization in it, or each
 // topmost one below it, and plain YAML files each on its own.
-func Render(src Source, dir string) Result {
-	r := &renderer{src: src, result: Result{Broken: map[string]error{}, BrokenSuspensions: map[string]error{}}, keys: map[string]string{}}
-	repo, err := index(src)
-	if err != nil {
-		r.failed(path.Clean(dir), err)
-		return r.result
-	}
-	r.repo = repo
-	roots := repo.roots(path.Clean(dir))
-	if len(roots) == 0 {
-		r.failed(path.Clean(dir), &api.Error{File: dir, Reason: "there is no kustomization and no YAML file in the repository at this path"})
-	}
-	for _, root := range roots {
-		r.root(root)
-	}
-	r.checkDependencies()
-	return r.result
-}
+func Render(src Source, dir string) Result { return new(Renderer).Render(src, dir) }
 
 // renderer gathers the result.
 type renderer struct {
@@ -115,39 +100,69 @@ func (r *renderer) failed(root string, err error) {
 	r.result.Errors = append(r.result.Errors, err)
 }
 
-// root builds one kustomization or plain file.
-func (r *renderer) root(root string) {
+// part is what one root gives.
+type part struct {
+	items       []Item
+	suspensions []Suspension
+	broken      []fault
+	failed      error
+}
+
+// fault is an object that cannot be used.
+type fault struct {
+	object
+	err error
+}
+
+// part builds one kustomization or plain file.
+func (r *renderer) part(root string) (p part) {
 	objects, err := r.build(root)
 	if err != nil {
-		r.failed(root, err)
-		return
+		return part{failed: err}
 	}
 	for _, o := range objects {
 		if o.kind == api.KindSuspension {
-			r.suspension(o)
-			continue
-		}
-		item, err := r.item(root, o)
-		if err == nil {
-			err = r.once(item)
+			var s api.Suspension
+			if s, err = api.DecodeSuspension(o.file, o.yaml); err == nil {
+				p.suspensions = append(p.suspensions, Suspension{s, o.file})
+			}
+		} else {
+			var item Item
+			if item, err = r.item(root, o); err == nil {
+				p.items = append(p.items, item)
+			}
 		}
 		if err != nil {
+			o.yaml = nil // nobody reads it any more
+			p.broken = append(p.broken, fault{o, err})
+		}
+	}
+	return p
+}
+
+// add takes a root's part into the result.
+func (r *renderer) add(root string, p part) {
+	if p.failed != nil {
+		r.failed(root, p.failed)
+		return
+	}
+	for _, f := range p.broken {
+		r.result.Errors = append(r.result.Errors, f.err)
+		if f.kind == api.KindSuspension {
+			r.result.BrokenSuspensions[f.name] = f.err
+		} else {
+			r.result.Broken[f.key] = f.err
+		}
+	}
+	for _, item := range p.items {
+		if err := r.once(item); err != nil {
 			r.result.Errors = append(r.result.Errors, err)
-			r.result.Broken[o.key] = err
+			r.result.Broken[item.HotPatch.Key()] = err
 			continue
 		}
 		r.result.Items = append(r.result.Items, item)
 	}
-}
-
-func (r *renderer) suspension(o object) {
-	s, err := api.DecodeSuspension(o.file, o.yaml)
-	if err != nil {
-		r.result.Errors = append(r.result.Errors, err)
-		r.result.BrokenSuspensions[o.name] = err
-		return
-	}
-	r.result.Suspensions = append(r.result.Suspensions, Suspension{s, o.file})
+	r.result.Suspensions = append(r.result.Suspensions, p.suspensions...)
 }
 
 // once refuses a second object of the same name.
@@ -195,6 +210,7 @@ func (r *renderer) item(root string, o object) (Item, error) {
 }
 
 func (r *renderer) content(name string) (Content, error) {
+	r.repo.touch(name)
 	f, ok := r.repo.files[name]
 	c := Content{RepoPath: name, Dir: r.repo.dirs[name] != nil}
 	switch {

@@ -21,7 +21,7 @@ func (r repo) Files(dir string) ([]File, error) {
 	var out []File
 	for name, content := range r {
 		if dir == "." || strings.HasPrefix(name, path.Clean(dir)+"/") {
-			f := File{Path: name, Size: int64(len(content))}
+			f := File{Path: name, Size: int64(len(content)), ID: content}
 			if strings.HasPrefix(content, "→") {
 				f.Kind = Symlink
 			}
