@@ -40,6 +40,8 @@ Commands:
   suspend NAME         have nothing new start, by a commit (--namespace, --all)
   resume NAME          let it start again, by a commit (--namespace, --all)
   rollback NAME        ask for the stable revision again, by a commit
+  status-branch compact
+                       shorten the history of the branch with the results
   version              print the version
 
 Exit codes:
@@ -109,6 +111,28 @@ Flags:
 
 Example:
   PROGRAM plan ./hotpatch --kubeconfig ~/.kube/prod
+`,
+	"status-branch": `Shorten the history of the branch with the results.
+
+Usage:
+  PROGRAM status-branch compact [flags]
+
+The oldest commits become one, which has what they had recorded last; the newest
+stay as they are, but for signatures, which would be wrong. The branch is fetched
+and pushed with the git of the clone that you stand in. Where results come meanwhile
+it begins anew, so that none is lost. Reconcilers go on as before; whoever has the
+branch fetches it anew. The history that is dropped is gone for good: for audits
+push it elsewhere first.
+
+Flags:
+      --dir DIR        in the clone (default .)
+      --keep N         how many commits stay (default 1000)
+      --push           do it; else it is only told what would be done
+      --status-branch NAME
+                       the branch (default hotpatch-status)
+
+Example:
+  PROGRAM status-branch compact --keep 500 --push
 `,
 	"status": `Show what was observed of each HotPatch, from the status branch.
 

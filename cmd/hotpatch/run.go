@@ -37,6 +37,8 @@ var commands = map[string]func(context.Context, Streams, []string) error{
 	"resume":   resume,
 	"rollback": rollback,
 	"version":  version,
+
+	"status-branch": statusBranch,
 }
 
 // Run does what args ask for. What it returns is for exitCode.

@@ -170,6 +170,18 @@ func printAsItIs(s Streams, name, what string) {
 	fmt.Fprintf(s.Out, "%s is %s already in this clone: nothing to commit\n", name, what)
 }
 
+func printCompactAlready(s Streams, branch string, has, keep int) {
+	fmt.Fprintf(s.Out, "%s has %d commits, of which %d are to be kept: nothing to do\n", branch, has, keep)
+}
+
+func printWouldCompact(s Streams, branch string, has, keep int) {
+	fmt.Fprintf(s.Out, "%s has %d commits: with --push the oldest %d become one\n", branch, has, has-keep)
+}
+
+func printCompacted(s Streams, branch string, had, keep int) {
+	fmt.Fprintf(s.Out, "%s had %d commits: the oldest %d are one now\n", branch, had, had-keep)
+}
+
 func promoteWords(name string, at api.Progress, steps int, full bool) (subject, body string) {
 	subject = fmt.Sprintf("Promote %s past step %d of %d", name, at.Step, steps)
 	if full {
