@@ -24,13 +24,15 @@ const (
 	maxFiles = 200 // an annotation has room for so many
 )
 
-// book is the sidecar's own record. It is written before a file changes and
-// after its process was told, so that the next life knows what to finish.
+// book is the sidecar's own record. It is written after a process was told; what
+// is about to change before that has a note of its own, begun, so that the next
+// life knows what to finish.
 type book struct {
 	root *os.Root
 
-	mu   sync.Mutex
-	page page
+	mu    sync.Mutex
+	page  page
+	notes map[string]bool // paths with a note of what has begun
 }
 
 // page is the book's content.
@@ -53,6 +55,8 @@ type entry struct {
 	// Next is an update that has begun: its content may be in place, its
 	// process may have been told.
 	Next *next `json:"next,omitempty"`
+	// Turn counts the updates that have begun.
+	Turn uint64 `json:"turn,omitempty"`
 }
 
 type next struct {
@@ -76,25 +80,40 @@ type applied struct {
 	URL     string `json:"url"`
 }
 
-// openBook reads the book. A book that cannot be read is an error, but an
-// empty one is opened all the same: the sidecar must be able to go on.
+// openBook reads the book. A book that cannot be read is an error, but one with
+// what has begun alone is opened all the same: the sidecar must be able to go on.
 func openBook(root *os.Root) (*book, error) {
-	b := &book{root: root, page: page{Files: map[string]entry{}}}
+	b := &book{root: root, notes: map[string]bool{}}
+	var err error
+	if b.page, err = readPage(root); err != nil {
+		err = fmt.Errorf("read the record of earlier updates: %w", err)
+	}
+	notes, bad := readBegun(root)
+	for _, n := range notes {
+		b.notes[n.Path] = true
+		if e := b.page.Files[n.Path]; n.Turn > e.Turn {
+			e.Path, e.Turn, e.Next = n.Path, n.Turn, &n.Next
+			b.page.Files[n.Path] = e
+		}
+	}
+	sweepBegun(root, b.page)
+	return b, errors.Join(err, bad)
+}
+
+func readPage(root *os.Root) (page, error) {
+	empty := page{Files: map[string]entry{}}
 	content, err := root.ReadFile(bookName)
 	if errors.Is(err, fs.ErrNotExist) {
-		return b, nil
+		return empty, nil
 	}
 	var p page
 	if err == nil {
 		err = json.Unmarshal(content, &p)
 	}
-	if err != nil {
-		return b, fmt.Errorf("read the record of earlier updates: %w", err)
+	if err != nil || p.Files == nil {
+		return empty, err
 	}
-	if p.Files != nil {
-		b.page = p
-	}
-	return b, nil
+	return p, nil
 }
 
 // entry is what the book says of a file.
@@ -127,7 +146,20 @@ func (b *book) change(f func(*page) error) error {
 	if _, err := out.Write(content); err != nil {
 		return fmt.Errorf("write %s: %w", bookName, err)
 	}
-	return out.Commit()
+	if err := out.Commit(); err != nil {
+		return err
+	}
+	b.forget()
+	return nil
+}
+
+// forget removes the notes of updates whose end is on the disk.
+func (b *book) forget() {
+	for path := range b.notes {
+		if b.page.Files[path].Next == nil && b.root.Remove(begunName(path)) == nil {
+			delete(b.notes, path)
+		}
+	}
 }
 
 // note is change without writing it down: after a crash the book says less, and
@@ -138,11 +170,16 @@ func (b *book) note(f func(*page)) {
 	f(&b.page)
 }
 
-// begin writes down what is about to be put in place. It waits for the disk, for the
-// sake of the other files: the page has them all, and a loss of power must not
-// damage what they were answered.
+// begin writes down what is about to be put in place.
 func (b *book) begin(a ask, digest string) error {
-	return b.change(func(p *page) error { return p.begin(a, digest) })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.page.begin(a, digest); err != nil {
+		return err
+	}
+	e := b.page.Files[a.path]
+	b.notes[a.path] = true
+	return begun{Path: a.path, Turn: e.Turn, Next: *e.Next}.write(b.root)
 }
 
 // expect notes what should be in place by another record than this, unless
@@ -162,6 +199,7 @@ func (p *page) begin(a ask, digest string) error {
 	}
 	e := p.Files[a.path]
 	e.Path = a.path
+	e.Turn++
 	e.Next = &next{Version: a.version, URL: a.url, SHA256: digest, Extract: a.extract}
 	p.Files[a.path] = e
 	return nil
@@ -197,6 +235,7 @@ func (p *page) room(path string) error {
 func (b *book) end(e entry, result string, done *applied) {
 	b.note(func(p *page) {
 		if p.room(e.Path) == nil {
+			e.Turn = p.Files[e.Path].Turn
 			p.Files[e.Path] = e
 		}
 		p.Result = result

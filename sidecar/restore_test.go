@@ -1,7 +1,6 @@
 package sidecar
 
 import (
-	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -134,59 +133,6 @@ func TestCutOffUpdateIsFinished(t *testing.T) {
 	eventually(t, "it is finished", func() bool {
 		return w.api.annotation(annotationKey) == "v2: Update success" && w.game.signals() == 2 && strings.Contains(w.api.key(), "v2: ")
 	})
-}
-
-// The sidecar is killed at any moment of its work: old or new, never a part,
-// and the next life has no trouble.
-func TestKilledAtAnyMoment(t *testing.T) {
-	w := newWorld(t)
-	w.serves(func(rw http.ResponseWriter, r *http.Request) {
-		fmt.Fprint(rw, strings.Repeat(r.URL.Query().Get("letter"), 1<<20))
-	})
-	w.mustPost("v1", "/index.html?letter=z")
-	w.stop()
-	bin := filepath.Join(t.TempDir(), "hotpatch-sidecar")
-	if out, err := exec.Command("go", "build", "-race", "-o", bin, "../cmd/hotpatch-sidecar").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	midway := 0
-	for i := range 16 {
-		life := exec.Command(bin, "--config", w.conf, "--dir", w.dir, "--listen", "127.0.0.1:0", "--service-account", w.api.account)
-		life.Env = append(os.Environ(), "POD_NAME=game-0", "POD_NAMESPACE=default")
-		address, log := addressOf(t, life)
-		w.url = "http://" + address + "/hot-update"
-		go http.Post(w.url, form, strings.NewReader(fmt.Sprintf("version=v%d&url=%s/index.html?letter=%c", i, w.up.URL, 'a'+i)))
-		time.Sleep(time.Duration(3*i) * time.Millisecond)
-		life.Process.Kill()
-		life.Wait()
-		log.Close()
-		if got := w.onDisk("index.html"); len(got) != 1<<20 || strings.Count(got, got[:1]) != len(got) {
-			t.Fatalf("torn or missing: %d bytes", len(got))
-		}
-		if cutOff(t, w.dir) {
-			midway++
-		}
-	}
-	if midway == 0 {
-		t.Error("nobody was killed midway: the test has proved nothing")
-	}
-	t.Logf("%d of 16 killed midway", midway)
-	w.start()
-	w.mustPost("v99", "/index.html?letter=y")
-	if entries, _ := os.ReadDir(w.dir); len(entries) != 2 {
-		t.Errorf("left behind: %v", entries)
-	}
-}
-
-// cutOff tells whether a life ended in the middle of an update.
-func cutOff(t *testing.T, dir string) bool {
-	t.Helper()
-	book, err := os.ReadFile(filepath.Join(dir, bookName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	entries, _ := os.ReadDir(dir)
-	return len(entries) > 2 || strings.Contains(string(book), `"next"`)
 }
 
 // addressOf starts a sidecar and reads the address off its log.

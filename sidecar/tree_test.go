@@ -14,12 +14,12 @@ import (
 	"testing"
 )
 
-// levels is an archive of ten files that all say the same.
-func levels(says string) string {
+// levels is an archive of so many files that all say the same.
+func levels(says string, many int) string {
 	var out bytes.Buffer
 	zip := gzip.NewWriter(&out)
 	w := tar.NewWriter(zip)
-	for i := range 10 {
+	for i := range many {
 		w.WriteHeader(&tar.Header{Name: fmt.Sprintf("level-%d/map.txt", i), Typeflag: tar.TypeReg, Size: int64(len(says)), Mode: 0o644})
 		fmt.Fprint(w, says)
 	}
@@ -29,7 +29,7 @@ func levels(says string) string {
 }
 
 // archives has the upstream answer with levels that say their URL's path.
-func archives(rw http.ResponseWriter, r *http.Request) { fmt.Fprint(rw, levels(r.URL.Path)) }
+func archives(rw http.ResponseWriter, r *http.Request) { fmt.Fprint(rw, levels(r.URL.Path, 10)) }
 
 // trees counts the directories of archives' content.
 func (w *world) trees() (n int) {
@@ -83,7 +83,7 @@ func TestArchiveSwitchesTogether(t *testing.T) {
 	if got := w.onDisk("levels/level-3/map.txt"); got != "/39/levels.tar.gz" || w.trees() != 2 {
 		t.Errorf("%q, and %d trees", got, w.trees())
 	}
-	if f := w.files()["levels"]; f.Version != "v2" || f.SHA256 != sum(levels("/39/levels.tar.gz")) {
+	if f := w.files()["levels"]; f.Version != "v2" || f.SHA256 != sum(levels("/39/levels.tar.gz", 10)) {
 		t.Errorf("files %+v", f)
 	}
 }
@@ -91,7 +91,7 @@ func TestArchiveSwitchesTogether(t *testing.T) {
 func TestArchiveByDigest(t *testing.T) {
 	w := newWorld(t)
 	w.serves(archives)
-	fields := []string{"extract", "1", "sha256", sum(levels("/levels.tgz")), "path", "game/levels"}
+	fields := []string{"extract", "1", "sha256", sum(levels("/levels.tgz", 10)), "path", "game/levels"}
 	w.mustPost("v1", "/levels.tgz", fields...)
 	w.mustPost("v1", "/levels.tgz", fields...)
 	if got := w.game.signals(); got != 1 {
@@ -129,7 +129,7 @@ func TestArchiveRefused(t *testing.T) {
 	for name, answer := range map[string]string{"no archive": "<html>", "a bomb": strings.Repeat("x", 50000) + "y"} {
 		w.serves(func(rw http.ResponseWriter, _ *http.Request) {
 			if name == "a bomb" {
-				answer = levels(answer)
+				answer = levels(answer, 10)
 			}
 			fmt.Fprint(rw, answer)
 		})
