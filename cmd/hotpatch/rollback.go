@@ -83,16 +83,11 @@ func (e *editor) restore(then past, good render.Item) (map[string][]byte, error)
 		return nil, err
 	}
 	for _, f := range good.HotPatch.Spec.Files {
-		if f.From == "" || good.Files[f.Path].Dir { // a directory is compared as a whole, below
+		if f.From == "" {
 			continue
 		}
-		content, err := then.Read(good.Files[f.Path].RepoPath)
-		if err != nil {
+		if err := e.restoreContent(files, then, good.Files[f.Path], path.Join(path.Dir(e.item.File), f.From)); err != nil {
 			return nil, err
-		}
-		name := path.Join(path.Dir(e.item.File), f.From)
-		if now, err := e.clone.Read(name); err != nil || !bytes.Equal(now, content) {
-			files[name] = content
 		}
 	}
 	after, err := e.after(files)
@@ -100,6 +95,36 @@ func (e *editor) restore(then past, good render.Item) (map[string][]byte, error)
 		return nil, errors.Join(err, e.elsewhere(then, after, good))
 	}
 	return files, nil
+}
+
+// restoreContent puts back a file of the repository under a name, or a directory
+// with no more in it than it had.
+func (e *editor) restoreContent(files map[string][]byte, then past, was render.Content, name string) error {
+	old, extra := []render.File{{Path: was.RepoPath}}, []render.File(nil)
+	if was.Dir {
+		var thenErr, nowErr error
+		old, thenErr = then.Files(was.RepoPath)
+		extra, nowErr = e.clone.Files(name)
+		if err := errors.Join(thenErr, nowErr); err != nil {
+			return err
+		}
+	}
+	for _, f := range extra {
+		files[f.Path] = nil
+	}
+	for _, f := range old {
+		content, err := then.Read(f.Path)
+		if err != nil {
+			return err
+		}
+		place := name + strings.TrimPrefix(f.Path, path.Clean(was.RepoPath))
+		if now, err := e.clone.Read(place); err == nil && bytes.Equal(now, content) {
+			delete(files, place)
+			continue
+		}
+		files[place] = content
+	}
+	return nil
 }
 
 func (e *editor) restoreFields(files map[string][]byte, then past, good render.Item) error {
