@@ -24,6 +24,7 @@ type apiServer struct {
 	annotations map[string]string
 	configMaps  map[string]map[string]string // by "namespace/name"
 	pods        map[string]string            // of the namespace default: a pod's metadata as JSON
+	clusterWide bool                         // pods of other namespaces may be read; there are none
 	fail        map[string]int               // by "METHOD resource": the code to answer
 	calls       map[string]int
 }
@@ -108,6 +109,9 @@ func (s *apiServer) act(w http.ResponseWriter, call string, body []byte) {
 		}
 	case method == "GET" && strings.HasPrefix(path, "/api/v1/namespaces/default/pods/"):
 		s.pod(w, elements[2])
+		return
+	case method == "GET" && s.clusterWide && len(elements) == 3 && elements[1] == "pods":
+		status(w, 404, "pods \""+elements[2]+"\" not found")
 		return
 	case method == "POST" && len(elements) == 2 && elements[1] == "configmaps":
 		s.configMaps[elements[0]+"/"+in.Metadata.Name] = map[string]string{}

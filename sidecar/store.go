@@ -71,7 +71,7 @@ func newStore(ctx context.Context, c Storage, pod kube.Pod, api cluster, book *b
 func (k InKube) ledger(pod kube.Pod, api cluster) (ledger, error) {
 	switch k.Layout {
 	case "", "Versions":
-		return &versions{api: api, configMap: k.configMap(pod.Namespace), key: pod.Namespace + "-" + pod.Name}, nil
+		return &versions{api: api, configMap: k.configMap(pod.Namespace), pod: pod}, nil
 	case "Workloads":
 		return &workloads{api: api, base: k.configMap(pod.Namespace), pod: pod}, nil
 	}
