@@ -1,7 +1,6 @@
 package sidecar
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -13,8 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -108,55 +105,6 @@ func TestAPIServerRestarts(t *testing.T) {
 	w.api.failing("PATCH pods", 503)
 	time.AfterFunc(200*time.Millisecond, func() { w.api.failing("PATCH pods", 0) })
 	w.mustPost("v2", "/v2/index.html")
-}
-
-// 20 at once, of a file large enough to be seen torn: every answer is true, the
-// file is always whole, and all that tells of it agrees at the end.
-func TestManyAtOnce(t *testing.T) {
-	w := newWorld(t)
-	const size = 1 << 20
-	var downloads, together atomic.Int64
-	w.serves(func(rw http.ResponseWriter, r *http.Request) {
-		if downloads.Add(1) > 1 {
-			together.Add(1)
-		}
-		defer downloads.Add(-1)
-		rw.Write(bytes.Repeat([]byte(r.URL.Query().Get("letter")), size))
-	})
-	w.mustPost("v100", "/index.html?letter=z")
-	var stop atomic.Bool
-	var reads, wrong atomic.Int64
-	var reader, posts sync.WaitGroup
-	reader.Go(func() {
-		for ; !stop.Load(); reads.Add(1) {
-			if got := w.onDisk("index.html"); len(got) != size || strings.Count(got, got[:1]) != size {
-				wrong.Add(1)
-			}
-		}
-	})
-	for i := range 20 {
-		posts.Go(func() { w.mustPost(fmt.Sprintf("v%d", i), fmt.Sprintf("/index.html?letter=%c", 'a'+i)) })
-	}
-	posts.Wait()
-	stop.Store(true)
-	reader.Wait()
-	if wrong.Load() > 0 || reads.Load() < 20 {
-		t.Errorf("%d of %d reads torn or missing", wrong.Load(), reads.Load())
-	}
-	if together.Load() > 0 {
-		t.Error("updates of one file did not take turns")
-	}
-	f := w.files()["index.html"]
-	if f.SHA256 != sum(w.onDisk("index.html")) || w.api.annotation(annotationKey) != f.Version+": Update success" {
-		t.Errorf("disagreement: files %+v, annotation %q", f, w.api.annotation(annotationKey))
-	}
-	lines := strings.Split(strings.TrimSpace(w.api.key()), "\n")
-	if !strings.HasPrefix(strings.TrimSpace(lines[len(lines)-1]), f.Version+": ") || len(lines) != 1+maxHistory {
-		t.Errorf("ConfigMap: %d lines, the last %q; live is %s", len(lines), lines[len(lines)-1], f.Version)
-	}
-	if got := w.game.signals(); got < 1 {
-		t.Error("no signal")
-	}
 }
 
 // An upstream that hangs does not keep out a newer update of the same file, and
