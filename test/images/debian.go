@@ -10,9 +10,14 @@ import (
 	"hotpatch.dev/hotpatch/test/rootfs"
 )
 
-// nginxPackages is Debian's light nginx with all that it loads; Complete checks
-// that.
-var nginxPackages = []string{"nginx", "nginx-common", "libc6", "libcrypt1", "libpcre2-8-0", "libssl3", "zlib1g"}
+// Debian's programs with all that they load; Complete checks that.
+var (
+	nginxPackages = []string{"nginx", "nginx-common", "libc6", "libcrypt1", "libpcre2-8-0", "libssl3", "zlib1g"}
+	redisPackages = []string{"redis-server", "redis-tools", "libc6", "libgcc-s1", "libstdc++6", "libatomic1", "libjemalloc2", "liblzf1", "libssl3", "libsystemd0",
+		"libcap2", "libgcrypt20", "libgpg-error0", "liblz4-1", "liblzma5", "libzstd1"}
+	pythonPackages = []string{"python3.11-minimal", "libpython3.11-minimal", "libpython3.11-stdlib", "libc6", "libexpat1", "zlib1g", "libssl3", "libffi8", "libbz2-1.0",
+		"liblzma5", "libuuid1"}
+)
 
 // certificates adds the authorities that Debian trusts, as one file where Go
 // looks for them.

@@ -27,7 +27,7 @@ func recipes() []recipe {
 	return []recipe{
 		program("reconciler"), program("agent"), program("sidecar"),
 		gameServer("v1"), gameServer("v2"), gameServer("v3"),
-		game2048(),
+		game2048(), redis(), pythonGame(),
 	}
 }
 
@@ -77,5 +77,38 @@ func game2048() recipe {
 		}
 		env := []string{"PATH=/usr/sbin:/usr/bin"}
 		return contents{tree: t, entrypoint: []string{"nginx"}, env: env}, t.Complete("usr/sbin/nginx")
+	}}
+}
+
+// redis is Debian's, for the sidecar's tests.
+func redis() recipe {
+	const source = "test/e2e/testdata/redis"
+	return recipe{"redis:v1", source, func(ctx context.Context, k *kitchen) (contents, error) {
+		t := rootfs.Tree{}
+		t.Dir("tmp", 0o1777)
+		if err := k.debian.Take(ctx, t, redisPackages, "usr/bin/redis-check-rdb", "usr/bin/redis-server"); err != nil {
+			return contents{}, err
+		}
+		if err := t.CopyFrom(k.path(source), ""); err != nil {
+			return contents{}, err
+		}
+		return contents{tree: t, entrypoint: []string{"/usr/bin/redis-server", "/etc/redis.conf"}}, t.Complete("usr/bin/redis-check-rdb")
+	}}
+}
+
+// pythonGame is a game server in Debian's Python, likewise.
+func pythonGame() recipe {
+	const source = "test/e2e/testdata/python"
+	return recipe{"python-game:v1", source, func(ctx context.Context, k *kitchen) (contents, error) {
+		t := rootfs.Tree{}
+		t.Dir("tmp", 0o1777)
+		if err := k.debian.Take(ctx, t, pythonPackages, "usr/bin/python3.11", "usr/lib/python3.11"); err != nil {
+			return contents{}, err
+		}
+		if err := t.CopyFrom(k.path(source), ""); err != nil {
+			return contents{}, err
+		}
+		env := []string{"PYTHONDONTWRITEBYTECODE=1"}
+		return contents{tree: t, entrypoint: []string{"/usr/bin/python3.11", "/game/server.py"}, env: env}, t.Complete("usr/bin/python3.11")
 	}}
 }

@@ -1,0 +1,129 @@
+package e2e
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"hotpatch.dev/hotpatch/test/stage"
+)
+
+// With the component sidecar-tls sidecars speak HTTPS and take files from whoever has
+// the reconciler's certificate, and from nobody else.
+func TestSidecarOverHTTPS(t *testing.T) {
+	g := begin(t, "secure")
+	ca := newAuthority(t)
+	g.secret("secure", "hotpatch-sidecar-tls", ca.files(ca.pair("hotpatch-sidecar")))
+	caller := ca.pair("hotpatch-reconciler")
+	g.secret(stage.System, "hotpatch-reconciler-tls", ca.files(caller))
+	t.Cleanup(func() {
+		g.reconcilerWith("HOTPATCH_SIDECAR_CA_FILE-", "HOTPATCH_SIDECAR_CLIENT_CERT_FILE-", "HOTPATCH_SIDECAR_CLIENT_KEY_FILE-")
+	})
+	const dir = "/etc/hotpatch/sidecar/"
+	g.reconcilerWith("HOTPATCH_SIDECAR_CA_FILE="+dir+"ca.crt", "HOTPATCH_SIDECAR_CLIENT_CERT_FILE="+dir+"tls.crt", "HOTPATCH_SIDECAR_CLIENT_KEY_FILE="+dir+"tls.key")
+
+	g.applied()
+	ip := g.released()
+	g.serves(ip, g.want)
+	if err := g.post(ip, "version=v9&url="+g.serve("/index.html", "rogue")); err == nil {
+		t.Error("the sidecar takes plain HTTP")
+	}
+	rogue := url.Values{"version": {"v9"}, "url": {g.serve("/index.html", "rogue")}}
+	ask := func(config *tls.Config) (*http.Response, error) {
+		client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: config}}
+		return client.PostForm("https://"+ip+":5000/hot-update", rogue)
+	}
+	if resp, err := ask(ca.trusts("hotpatch-sidecar")); err == nil {
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusUnauthorized {
+			t.Errorf("without a certificate: %s", resp.Status)
+		}
+	}
+	other := ca.trusts("hotpatch-sidecar")
+	other.Certificates = []tls.Certificate{keys(t, ca.pair("somebody"))}
+	if resp, err := ask(other); err != nil {
+		t.Errorf("with another's certificate: %v", err)
+	} else {
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusForbidden {
+			t.Errorf("with another's certificate: %s", resp.Status)
+		}
+	}
+	g.serves(ip, g.want)
+}
+
+func keys(t *testing.T, p pair) tls.Certificate {
+	t.Helper()
+	both, err := tls.X509KeyPair([]byte(p.cert), []byte(p.key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return both
+}
+
+// secret makes a Secret for the time of the test.
+func (s *scene) secret(namespace, name string, files map[string]string) {
+	s.Helper()
+	secrets := on.Kube.CoreV1().Secrets(namespace)
+	_, err := secrets.Create(s.ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}, StringData: files}, metav1.CreateOptions{})
+	s.must(err)
+	s.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := secrets.Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
+			s.Error(err)
+		}
+	})
+}
+
+// reconcilerWith starts it again with other settings.
+func (s *scene) reconcilerWith(settings ...string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	for _, args := range [][]string{append([]string{"set", "env", "deployment/hotpatch-reconciler", "-c", "reconciler"}, settings...),
+		{"rollout", "status", "deployment/hotpatch-reconciler", "--timeout=90s"}} {
+		if _, err := on.Kubectl(ctx, append([]string{"-n", stage.System}, args...)...); err != nil {
+			s.Error(err)
+		}
+	}
+}
+
+// A pod whose URL is dead gets its file from the reconciler by digest, and shows its
+// ServiceAccount's token for that: the reconciler of the recorded URL is gone, and the
+// HotPatch is suspended, so that nobody brings the file by a call.
+func TestRestoreByServiceAccountToken(t *testing.T) {
+	g := begin(t, "restore")
+	const service = "test/e2e/testdata/restore/service.yaml"
+	g.kubectl("apply", "-f", service)
+	t.Cleanup(func() {
+		if _, err := on.Kubectl(context.Background(), "delete", "--ignore-not-found", "-f", service); err != nil {
+			t.Error(err)
+		}
+	})
+	g.applied()
+	g.serves(g.released(), g.want)
+	g.edit("restore/page.yaml", "spec:\n", "spec:\n  suspend: true\n")
+	g.push("Nobody touches the page now")
+	g.must(stage.Eventually(g.ctx, limit, func(ctx context.Context) error {
+		out, err := on.Hotpatch(ctx, "status", "page", "-n", g.namespace, "--repo", stage.RepoURL, "-o", "json")
+		if err == nil && !strings.Contains(strings.ToLower(out), "suspend") {
+			err = fmt.Errorf("it is not suspended yet: %s", out)
+		}
+		return err
+	}))
+	g.kubectl("-n", stage.System, "delete", "pod", "-l", "app.kubernetes.io/name=hotpatch-reconciler", "--wait")
+	g.kubectl("-n", stage.System, "rollout", "status", "deployment/hotpatch-reconciler", "--timeout=60s")
+
+	g.nextPageHasItsFile()
+	pod := g.get("pod", "-l", "app=page", "-o", "jsonpath={.items[0].metadata.name}")
+	log := g.kubectl("-n", g.namespace, "logs", pod, "-c", "hotpatch-sidecar")
+	g.must(contains(log, "taken by its digest from download.byDigest instead"))
+}
