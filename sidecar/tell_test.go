@@ -6,14 +6,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"hotpatch.dev/hotpatch/internal/debian"
 )
 
 // instead puts another way of telling the process in the place of the seed's.
@@ -64,36 +60,6 @@ func TestRequestWaits(t *testing.T) {
 	time.AfterFunc(300*time.Millisecond, func() { process.ListenAndServe() })
 	defer process.Close()
 	w.mustPost("v2", "/index.html")
-}
-
-// A real Redis takes new users from a file when it is told to over its own
-// protocol, and says why it does not.
-func TestRedisLoadsUsers(t *testing.T) {
-	if err := debian.Need(t.Context(), "this test has it load users", map[string]string{"redis-server": "redis-server", "redis-cli": "redis-tools"}); err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	const users = "user default on nopass ~* &* +@all\n"
-	if err := os.WriteFile(filepath.Join(dir, "users.acl"), []byte(users), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	port := fmt.Sprint(freePort(t))
-	redis := exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir(), "--aclfile", dir+"/users.acl")
-	if err := redis.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { redis.Process.Kill(); redis.Wait() }()
-	w := newWorld(t, instead("fileDir: "+dir+"\n        loadPatchType: request\n        request: {port: "+port+`, send: "ACL LOAD\r\n", expect: '^\+OK'}`))
-	w.serves(func(rw http.ResponseWriter, r *http.Request) { fmt.Fprint(rw, users, r.URL.Query().Get("more"), "\n") })
-	w.mustPost("v1", "/users.acl?more=user+alice+on+nopass+~*+%2Bget")
-	list, err := exec.Command("redis-cli", "-p", port, "ACL", "USERS").Output()
-	if err != nil || !strings.Contains(string(list), "alice") {
-		t.Errorf("users: %q %v", list, err)
-	}
-	code, body := w.post("v2", "/users.acl?more=user+bob+on+nonsense")
-	if code != 500 || !strings.Contains(body, "it answered \"-ERR") {
-		t.Errorf("%d %q", code, body)
-	}
 }
 
 // nginx that is sent a broken configuration goes on with the old one and tells
