@@ -14,7 +14,7 @@ import (
 const (
 	// begunPrefix names the notes of updates that have begun.
 	begunPrefix = reserved + "-begun-"
-	maxBegun    = 128 << 10 // bytes of one: a URL is shorter than a call's body
+	maxBegun    = 512 << 10 // bytes of one: a URL as long as a call may be, escaped
 )
 
 // begun is an update that has begun, noted in a small file of its own, so that
