@@ -36,7 +36,7 @@ func run(ctx context.Context) error {
 	}
 	defer b.close()
 	fmt.Printf("| what | measured | target | the existing one |\n|---|---|---|---|\n")
-	for _, measure := range []func(context.Context) error{b.binary, b.starts, b.idle, b.latencies, b.manyUpdates, b.largeFile, b.crowd} {
+	for _, measure := range []func(context.Context) error{b.binary, b.starts, b.idle, b.disk, b.latencies, b.manyUpdates, b.largeFile, b.crowd} {
 		if err := measure(ctx); err != nil {
 			return err
 		}

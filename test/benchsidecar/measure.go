@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"hotpatch.dev/hotpatch/internal/atomicfile"
 )
 
 func (b *bench) binary(context.Context) error {
@@ -73,6 +75,26 @@ func (b *bench) latencies(ctx context.Context) error {
 		}
 		row("POST → signal, "+c.name+", median", c.target, c.existing, "%s", short(median(took)))
 	}
+	return nil
+}
+
+// disk is what an update cannot do without: to have 1 KB on the disk, under its name.
+// It says how much of the time to the signal is the disk's, which others use as well.
+func (b *bench) disk(context.Context) error {
+	root, err := os.OpenRoot(b.dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	var took []time.Duration
+	for range posts {
+		begun := time.Now()
+		if err := atomicfile.Write(root, "file", make([]byte, kb)); err != nil {
+			return err
+		}
+		took = append(took, time.Since(begun))
+	}
+	row("to write and rename 1 KB durably, median", "", "", "%s", short(median(took)))
 	return nil
 }
 
