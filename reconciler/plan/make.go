@@ -46,7 +46,7 @@ func (w *world) next() step {
 		return step{}
 	}
 	next := w.actions()
-	next.actions = w.allowed(oneEach(append(w.mending(), next.actions...)))
+	next.actions = w.allowed(oneEach(append(w.mending(next.actions), next.actions...)))
 	return next
 }
 

@@ -4,13 +4,18 @@ package plan
 // somebody replaced one by hand, or its sidecar lost it. A pod is only told of a
 // revision once its files were in place, so this is no matter of waiting.
 // Containers are put right by the node's agent. As these pods count as changing
-// already, there are at most as many at once as may change.
-func (w *world) mending() []Action {
+// already, there are at most as many at once as may change. One that failed, and that
+// the rollout goes past, has given up its place: it takes one that others do not want.
+func (w *world) mending(others []Action) []Action {
 	atOnce := max(1, w.in.Rollout.MaxConcurrent.Of(len(w.pods)))
+	pace := w.pace()
 	var actions []Action
 	for _, p := range w.pods {
 		to := w.told(p)
 		if p.hasFiles(to) || !p.running(to) || !w.mayGo(to) || len(actions) == atOnce {
+			continue
+		}
+		if w.spared(p) && (len(others) > 0 || pace.take(w, p) != "") {
 			continue
 		}
 		actions = append(actions, Action{Kind: Apply, Pod: p.Name, UID: p.UID, Revision: to, Reason: "its files are not the ones that it was told to have"})

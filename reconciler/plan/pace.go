@@ -47,7 +47,7 @@ func (w *world) pace() *pace {
 func (p *pace) take(w *world, pod Pod) (held string) {
 	keeps := w.proving(pod) || w.gated(pod)
 	switch {
-	case w.busy(pod):
+	case w.busy(pod) && !w.spared(pod):
 		return ""
 	case keeps && p.changing >= p.atOnce, !keeps && p.holding >= p.atOnce, !w.lacking(pod) && p.unavailable >= p.mayLack:
 		return p.inTheWay(w, pod)
