@@ -65,7 +65,7 @@ const (
 
 // opening is a window in use.
 type opening struct {
-	schedule cron.Schedule
+	schedule cron.Schedule // nil: it never opens
 	open     time.Duration
 	zone     *time.Location
 }
@@ -99,20 +99,34 @@ func anchored(schedule string) bool {
 	return !strings.HasPrefix(schedule, "@every") && !strings.Contains(schedule, "TZ=")
 }
 
+// Openings are windows that were read once, to be asked often.
+type Openings []opening
+
+// Openings reads windows. One that Validate has refused never opens.
+func (ws Windows) Openings() (all Openings) {
+	for _, w := range ws.List {
+		o, mistakes := w.parse()
+		if len(mistakes) > 0 {
+			o = opening{}
+		}
+		all = append(all, o)
+	}
+	return all
+}
+
 // At tells whether a window is open, and until when; or when the next opens, and
 // how people there say it. Without windows it is always open.
 //
 // It goes by the time alone and remembers nothing. A window whose opening was
 // missed, because nobody was running, is open for what is left of it; one that was
 // missed whole is not made up for.
-func (ws Windows) At(now time.Time) (open bool, until time.Time, words string) {
-	if len(ws.List) == 0 {
+func (all Openings) At(now time.Time) (open bool, until time.Time, words string) {
+	if len(all) == 0 {
 		return true, until, ""
 	}
-	for _, w := range ws.List {
-		o, mistakes := w.parse()
-		if len(mistakes) > 0 {
-			continue // Validate has refused it
+	for _, o := range all {
+		if o.schedule == nil {
+			continue
 		}
 		closes, opens := o.around(now)
 		switch {

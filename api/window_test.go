@@ -49,7 +49,7 @@ func TestWindowsByTheClock(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		open, until, words := c.windows.At(now.UTC())
+		open, until, words := c.windows.Openings().At(now.UTC())
 		if open != c.open || !until.Equal(when(t, c.until)) || words != c.words {
 			t.Errorf("%s: open %t until %s (%q), want %t until %s (%q)", c.what, open, until.Format(time.RFC3339), words, c.open, c.until, c.words)
 		}
@@ -83,5 +83,13 @@ func TestWindowIsOneOrAList(t *testing.T) {
 		if err != nil || want > 0 && (same.UnmarshalJSON(again) != nil || len(same.List) != want) {
 			t.Errorf("%s: written as %s, %v", doc, again, err)
 		}
+	}
+}
+
+// What Validate refuses is not to open by mistake.
+func TestRefusedWindowNeverOpens(t *testing.T) {
+	ws := Windows{List: []Window{{Schedule: "whenever", Duration: "1h"}}}
+	if open, until, words := ws.Openings().At(time.Now()); open || !until.IsZero() || words != "" {
+		t.Errorf("open %t until %s (%q)", open, until, words)
 	}
 }

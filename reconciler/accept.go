@@ -25,7 +25,8 @@ type accepted struct {
 	wanted
 	scope    kube.Scope
 	revision plan.Revision
-	spec     string // the digest of what Git says
+	spec     string       // the digest of what Git says
+	openings api.Openings // of its windows
 }
 
 // tracked is what is remembered of one HotPatch between passes. All of it can
@@ -75,14 +76,22 @@ func (r *Reconciler) accept(ctx context.Context, t *tracked, recheck bool) error
 	if err != nil {
 		return err
 	}
-	files := wantedFiles(t.wanted)
-	next := &accepted{*t.wanted, scope, plan.Revision{ID: api.Revision(containers, files), Containers: containers, Files: files}, t.wanted.HotPatch.Spec.Digest()}
-	if t.accepted != nil && t.accepted.sameWish(t.wanted) {
-		next.commit = t.accepted.commit
-	}
-	t.accepted = next
+	t.accepted = t.inForce(scope, containers)
 	r.digests.forget(t.key)
 	return nil
+}
+
+// inForce is the newest wish with what was found for it. What can be read off the
+// wish alone is read once.
+func (t *tracked) inForce(scope kube.Scope, containers []api.DesiredContainer) *accepted {
+	files := wantedFiles(t.wanted)
+	next := &accepted{wanted: *t.wanted, scope: scope, revision: plan.Revision{ID: api.Revision(containers, files), Containers: containers, Files: files}}
+	if was := t.accepted; was != nil && was.sameWish(t.wanted) {
+		next.commit, next.spec, next.openings = was.commit, was.spec, was.openings
+	} else {
+		next.spec, next.openings = t.wanted.HotPatch.Spec.Digest(), t.wanted.HotPatch.Spec.Rollout.Window.Openings()
+	}
+	return next
 }
 
 // sameWish tells whether two commits ask for the same.

@@ -212,6 +212,7 @@ func (l *loop) plan(t *tracked, pods []kube.Pod) *plan.Plan {
 		Target:      t.accepted.HotPatch.Spec.Target.String(),
 		Revision:    t.accepted.revision,
 		Rollout:     t.accepted.HotPatch.Spec.Rollout,
+		Openings:    t.accepted.openings,
 		Suspended:   t.suspended(),
 		SuspendedBy: inWords(t.brakes),
 		WaitsFor:    t.waitsFor,

@@ -88,7 +88,7 @@ func newCluster() *cluster {
 }
 
 func (c *cluster) input() Input {
-	in := Input{HotPatch: "game", Target: "Deployment game", Revision: c.revision, Stable: c.stable, Rollout: c.rollout, Now: c.now,
+	in := Input{HotPatch: "game", Target: "Deployment game", Revision: c.revision, Stable: c.stable, Rollout: c.rollout, Openings: c.rollout.Window.Openings(), Now: c.now,
 		Suspended: c.suspended, SuspendedBy: c.suspendedBy, WaitsFor: c.waitsFor, Deferred: map[string]time.Time{},
 		Progress: c.progress, Recorded: c.recorded, Promotion: c.promotion, Spec: c.spec, Verdict: c.verdict, Gates: c.judged()}
 	if c.judges && c.admitted != c.revision.ID {

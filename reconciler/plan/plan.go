@@ -66,6 +66,8 @@ type Input struct {
 	// images.
 	Stable  *Revision
 	Rollout api.Rollout
+	// Openings are the rollout's windows, read.
+	Openings api.Openings
 	// Suspended: nothing new may start. SuspendedBy says by what, if not by the
 	// HotPatch itself.
 	Suspended   bool

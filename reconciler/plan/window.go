@@ -18,7 +18,7 @@ func (w *world) windowNow() window {
 	if w.proved() {
 		return window{}
 	}
-	open, turns, opens := w.in.Rollout.Window.At(w.in.Now)
+	open, turns, opens := w.in.Openings.At(w.in.Now)
 	return window{!open, turns, opens}
 }
 
