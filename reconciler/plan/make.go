@@ -39,6 +39,7 @@ type step struct {
 	waits   string
 	gates   []Gate
 	passed  []Pod
+	mends   bool // files wait for a place to be put right in
 }
 
 func (w *world) next() step {
@@ -46,7 +47,8 @@ func (w *world) next() step {
 		return step{}
 	}
 	next := w.actions()
-	next.actions = w.allowed(oneEach(append(w.mending(next.actions), next.actions...)))
+	mending, waits := w.mending(next.actions)
+	next.actions, next.mends = w.allowed(oneEach(append(mending, next.actions...))), waits
 	return next
 }
 

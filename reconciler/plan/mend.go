@@ -6,21 +6,21 @@ package plan
 // Containers are put right by the node's agent. As these pods count as changing
 // already, there are at most as many at once as may change. One that failed, and that
 // the rollout goes past, has given up its place: it takes one that others do not want.
-func (w *world) mending(others []Action) []Action {
+func (w *world) mending(others []Action) (actions []Action, waits bool) {
 	atOnce := max(1, w.in.Rollout.MaxConcurrent.Of(len(w.pods)))
 	pace := w.pace()
-	var actions []Action
 	for _, p := range w.pods {
 		to := w.told(p)
 		if p.hasFiles(to) || !p.running(to) || !w.mayGo(to) || len(actions) == atOnce {
 			continue
 		}
 		if w.spared(p) && (len(others) > 0 || pace.take(w, p) != "") {
+			waits = true
 			continue
 		}
 		actions = append(actions, Action{Kind: Apply, Pod: p.Name, UID: p.UID, Revision: to, Reason: "its files are not the ones that it was told to have"})
 	}
-	return actions
+	return actions, waits
 }
 
 // told is the revision that a pod was told to be on and that it should stay on;
