@@ -45,6 +45,7 @@ type tracked struct {
 	claimed  []string // pods, by UID
 	leaves   bool     // it is not in Git any more, and takes back what it asked for
 
+	tries tries     // of what failed to be put in force
 	rests bool      // another look would say the same
 	again time.Time // when to look again though nothing happens; zero: never
 	said  result    // after the last look
@@ -65,10 +66,11 @@ const lookupTimeout = 5 * time.Second
 // accept puts the newest wish in force if everything it needs is there, and
 // looks again for the target of an old one when asked to recheck.
 func (r *Reconciler) accept(ctx context.Context, t *tracked, recheck bool) error {
+	t.tries = tries{}
 	if t.wanted == nil || !recheck && t.accepted != nil && t.accepted.sameWish(t.wanted) {
 		return nil
 	}
-	scope, err := r.scope(ctx, t.wanted)
+	scope, err := r.scope(ctx, t)
 	if err != nil {
 		return err
 	}
@@ -76,7 +78,7 @@ func (r *Reconciler) accept(ctx context.Context, t *tracked, recheck bool) error
 	if err != nil {
 		return err
 	}
-	t.accepted = t.inForce(scope, containers)
+	t.accepted, t.tries = t.inForce(scope, containers), tries{}
 	r.digests.forget(t.key)
 	return nil
 }
@@ -101,16 +103,19 @@ func (a *accepted) sameWish(w *wanted) bool {
 
 // scope finds the pods' selector. A target that is not there is looked for
 // again after a while, not in every pass.
-func (r *Reconciler) scope(ctx context.Context, w *wanted) (kube.Scope, error) {
-	target := w.HotPatch.Spec.Target
+func (r *Reconciler) scope(ctx context.Context, t *tracked) (kube.Scope, error) {
+	w, target := t.wanted, t.wanted.HotPatch.Spec.Target
 	key := "target " + w.HotPatch.Key() + " " + target.String()
-	if err := r.retries.hold(key); err != nil {
+	due, err := r.retries.hold(key)
+	if err != nil {
+		t.tries.note(due)
 		return kube.Scope{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	scope, err := r.cluster.Scope(ctx, w.HotPatch.Metadata.Namespace, target)
 	if missing := errors.Is(err, kube.ErrNoTarget); err != nil {
+		t.tries.note(due)
 		if err = w.wrong("spec.target", err); missing {
 			err = noTarget{err}
 		}
@@ -136,7 +141,7 @@ func (r *Reconciler) pin(ctx context.Context, t *tracked) ([]api.DesiredContaine
 		}
 		if digest == "" {
 			var err error
-			if digest, err = r.digests.get(ctx, t.key, c.Image); errors.Is(err, errWaiting) {
+			if digest, err = r.digest(ctx, t, c.Image); errors.Is(err, errWaiting) {
 				errs = append(errs, err)
 			} else if err != nil {
 				errs = append(errs, t.wanted.wrong(fmt.Sprintf("spec.containers[%d].image", i), err))
@@ -145,6 +150,15 @@ func (r *Reconciler) pin(ctx context.Context, t *tracked) ([]api.DesiredContaine
 		pinned = append(pinned, c.Pinned(digest))
 	}
 	return pinned, errors.Join(errs...)
+}
+
+// digest is what a registry says of an image, or why it does not.
+func (r *Reconciler) digest(ctx context.Context, t *tracked, image string) (string, error) {
+	digest, due, err := r.digests.get(ctx, t.key, image)
+	if err != nil {
+		t.tries.note(due)
+	}
+	return digest, err
 }
 
 // wantedFiles are the wish's files by digest. Those of the repository get their

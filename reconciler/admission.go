@@ -63,18 +63,19 @@ func (a *admission) verdict(t *tracked) (unjudged bool, refusal string) {
 	return true, plain.Text(err.Error(), maxRefusal)
 }
 
-// judge starts what a plan wants to have judged.
-func (a *admission) judge(ctx context.Context, t *tracked, pods []kube.Pod, actions []plan.Action) {
+// judge starts what a plan wants to have judged, or says when it may.
+func (a *admission) judge(ctx context.Context, t *tracked, pods []kube.Pod, actions []plan.Action) (asked tries) {
 	for _, action := range actions {
 		i := slices.IndexFunc(pods, func(p kube.Pod) bool { return p.UID == action.UID })
 		if action.Kind != plan.Admit || i < 0 {
 			continue
 		}
 		question, key := t.accepted.question(), t.key
-		a.jobs.start(ctx, admissionJob(key), question, func(ctx context.Context) error {
+		asked.note(a.jobs.start(ctx, admissionJob(key), question, func(ctx context.Context) error {
 			return a.ask(ctx, key, question, pods[i], action.Revision)
-		})
+		}))
 	}
+	return asked
 }
 
 func (a *admission) ask(ctx context.Context, key, question string, pod kube.Pod, revision plan.Revision) error {

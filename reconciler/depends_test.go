@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -13,6 +14,14 @@ import (
 type byTarget struct {
 	scripted
 	pods map[string][]kube.Pod // by selector
+}
+
+// Scope knows of no target nowhere.
+func (b *byTarget) Scope(ctx context.Context, namespace string, target api.Target) (kube.Scope, error) {
+	if target.Name == "nowhere" {
+		return kube.Scope{}, kube.ErrNoTarget
+	}
+	return b.scripted.Scope(ctx, namespace, target)
 }
 
 func (b *byTarget) Pods(scope kube.Scope) ([]kube.Pod, error) { return b.pods[scope.Selector], nil }

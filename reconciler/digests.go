@@ -1,8 +1,10 @@
 package reconciler
 
 import (
+	"cmp"
 	"context"
 	"sync"
+	"time"
 
 	"hotpatch.dev/hotpatch/internal/logging"
 )
@@ -28,18 +30,15 @@ func newDigests(resolver digestResolver, jobs *jobs) *digests {
 }
 
 // get is the digest of an image for one HotPatch, or why the last attempt
-// failed, or errWaiting.
-func (d *digests) get(ctx context.Context, hotpatch, image string) (string, error) {
-	if digest := d.answer(hotpatch, image); digest != "" {
-		return digest, nil
+// failed and when the next is due, or errWaiting.
+func (d *digests) get(ctx context.Context, hotpatch, image string) (digest string, due time.Time, err error) {
+	if digest = d.answer(hotpatch, image); digest != "" {
+		return digest, due, nil
 	}
 	job := "image of " + hotpatch + " " + image
 	failed := d.jobs.failed(job, "")
-	d.jobs.start(ctx, job, "", func(ctx context.Context) error { return d.resolve(ctx, hotpatch, image) })
-	if failed != nil {
-		return "", failed
-	}
-	return "", errWaiting
+	due = d.jobs.start(ctx, job, "", func(ctx context.Context) error { return d.resolve(ctx, hotpatch, image) })
+	return "", due, cmp.Or(failed, errWaiting)
 }
 
 func (d *digests) resolve(ctx context.Context, hotpatch, image string) error {

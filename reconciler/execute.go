@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/internal/logging"
@@ -32,21 +33,22 @@ func newExecutor(pods annotator, sidecars *sidecars, files *files, jobs *jobs, m
 	return &executor{pods: pods, sidecars: sidecars, files: files, jobs: jobs, metrics: metrics}
 }
 
-// execute starts the actions of a plan for the HotPatch of that name. Admission
-// controls are asked by others.
-func (e *executor) execute(ctx context.Context, name string, pods []kube.Pod, actions []plan.Action) {
+// execute starts the actions of a plan for the HotPatch of that name, or says when
+// they may be. Admission controls are asked by others.
+func (e *executor) execute(ctx context.Context, name string, pods []kube.Pod, actions []plan.Action) (done tries) {
 	for _, action := range actions {
 		i := slices.IndexFunc(pods, func(p kube.Pod) bool { return p.UID == action.UID })
 		if i < 0 || action.Kind == plan.Admit {
 			continue
 		}
-		e.start(ctx, name, pods[i], action)
+		done.note(e.start(ctx, name, pods[i], action))
 	}
+	return done
 }
 
-func (e *executor) start(ctx context.Context, name string, pod kube.Pod, action plan.Action) {
+func (e *executor) start(ctx context.Context, name string, pod kube.Pod, action plan.Action) (due time.Time) {
 	ctx = logging.With(ctx, "pod", pod.Name, "revision", action.Revision.ID)
-	e.jobs.start(ctx, pod.UID, wish(action), func(ctx context.Context) error {
+	return e.jobs.start(ctx, pod.UID, wish(action), func(ctx context.Context) error {
 		logging.From(ctx).Info(action)
 		err := e.act(ctx, name, pod, action)
 		if errors.Is(err, kube.ErrChanged) || ctx.Err() != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 )
 
 // parallel is how many jobs run at once. They wait for others (the API server,
@@ -37,10 +38,11 @@ var errSuperseded = errors.New("superseded")
 
 // start runs f for key, unless the same wish runs already or failed a moment
 // ago. A different wish for the key ends the one that runs; when it has ended,
-// the next pass starts what is wanted then.
-func (j *jobs) start(ctx context.Context, key, wish string, f func(context.Context) error) {
-	if j.retries.hold(key+" "+wish) != nil {
-		return
+// the next pass starts what is wanted then. It returns when that may be tried which
+// failed, zero if it runs.
+func (j *jobs) start(ctx context.Context, key, wish string, f func(context.Context) error) (due time.Time) {
+	if due, err := j.retries.hold(key + " " + wish); err != nil {
+		return due
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -48,11 +50,12 @@ func (j *jobs) start(ctx context.Context, key, wish string, f func(context.Conte
 		if old.wish != wish {
 			old.cancel()
 		}
-		return
+		return due
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	j.running[key] = &job{wish, cancel}
 	j.all.Go(func() { j.run(ctx, cancel, key, wish, f) })
+	return due
 }
 
 func (j *jobs) run(ctx context.Context, cancel context.CancelFunc, key, wish string, f func(context.Context) error) {

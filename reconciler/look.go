@@ -57,20 +57,26 @@ func (l *loop) lookAt(seen []sight, all bool) {
 
 // look plans for one HotPatch, starts what is to be done, and says how it stands.
 func (l *loop) look(s sight) {
-	t, now, idle := s.tracked, time.Now(), !s.underway
+	t, now, idle, tries := s.tracked, time.Now(), !s.underway, s.tries
 	t.waitsFor, t.again = nil, time.Time{}
 	t.problem = cmp.Or(t.problem, s.err)
 	var p *plan.Plan
 	if s.err == nil && t.accepted != nil {
 		p = l.plan(t, s.pods)
-		l.admission.judge(l.jobContext(t), t, s.pods, p.Actions)
-		l.executor.execute(l.jobContext(t), t.accepted.HotPatch.Metadata.Name, s.pods, p.Actions)
+		tries.add(l.admission.judge(l.jobContext(t), t, s.pods, p.Actions))
+		tries.add(l.executor.execute(l.jobContext(t), t.accepted.HotPatch.Metadata.Name, s.pods, p.Actions))
 		due, measuring := l.analyses.pursue(l.jobContext(t), t, s.pods, p.Gates, now)
 		t.hold, t.again = p.Hold, plan.Earlier(due, p.Again)
-		idle = idle && !measuring && len(p.Actions) == 0
+		idle = idle && !measuring
 	}
+	t.again = plan.Earlier(t.again, tries.due)
+	rank := t.rank()
 	t.record = t.status(l.options.Cluster, now, p)
+	if t.rank() != rank && !l.reordered {
+		l.reordered = true // another may have what this one was seen to have
+		l.trigger.fire(workEnded)
+	}
 	said := result{t.record, t.subject()}
-	t.rests = idle && t.problem == nil && !t.leaves && t.record.Progress.Same(l.recorder.holds(t.key).Progress) && reflect.DeepEqual(said, t.said)
+	t.rests = idle && !tries.now && !t.leaves && t.record.Progress.Same(l.recorder.holds(t.key).Progress) && reflect.DeepEqual(said, t.said)
 	t.said = said
 }

@@ -28,6 +28,7 @@ type loop struct {
 	order     []*tracked          // in which they are looked at
 	claims    claims
 	contested bool  // a pod is wanted by two of them
+	reordered bool  // one is in force that was not when they were put in order
 	alarm     alarm // for the next plan that is due
 	known     *rendered
 	life      context.Context // of the leadership: watches and jobs end with it
@@ -41,20 +42,32 @@ func (l *loop) pass(ctx context.Context, why cause) {
 		return
 	}
 	moved := l.moved.take()
-	all := why&resync != 0 || l.known != known || l.contested || moved[kube.Scope{}]
+	l.wake(moved, time.Now())
+	all := why&resync != 0 || l.known != known || moved[kube.Scope{}] || l.reordered
+	if !l.round(ctx, why, all) {
+		l.round(ctx, why, true)
+	}
+}
+
+// round looks at those that do not rest, or at all. It returns false, and has done
+// nothing yet, where whose the pods are is for all of them to say.
+func (l *loop) round(ctx context.Context, why cause, all bool) bool {
 	if all {
 		l.wakeAll()
 	}
-	l.wake(moved, time.Now())
-	if l.acceptAll(ctx, why) || all {
+	news := l.acceptAll(ctx, why)
+	if news || all {
 		l.cluster.Watch(l.life, l.scopes())
 	}
+	known := l.contested
+	l.contested = false
 	seen := l.observeAll()
-	if l.contested && !all {
-		l.pass(ctx, why) // whose the pods are is for all of them to say
-		return
+	if !all && (l.contested || news && known) {
+		return false
 	}
+	l.contested = l.contested || known
 	l.lookAt(seen, all)
+	return true
 }
 
 // wish takes over what the newest commit asks for, if there is a newer one. It
@@ -143,17 +156,18 @@ func (l *loop) acceptAll(ctx context.Context, why cause) (news bool) {
 // therefore cannot take pods from them. Those that leave have what is left over.
 func (l *loop) inOrder() []*tracked {
 	return slices.SortedFunc(maps.Values(l.tracked), func(a, b *tracked) int {
-		inForce := func(t *tracked) int {
-			switch {
-			case t.leaves:
-				return 2
-			case t.record.Revision != "":
-				return 0
-			}
-			return 1
-		}
-		return cmp.Or(cmp.Compare(inForce(a), inForce(b)), cmp.Compare(a.key, b.key))
+		return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.key, b.key))
 	})
+}
+
+func (t *tracked) rank() int {
+	switch {
+	case t.leaves:
+		return 2
+	case t.record.Revision != "":
+		return 0
+	}
+	return 1
 }
 
 func (l *loop) scopes() []kube.Scope {
@@ -176,6 +190,7 @@ func (l *loop) observe(t *tracked, underway map[string]string) ([]kube.Pod, erro
 	defer l.metrics.stage("observe")()
 	pods, err := l.cluster.Pods(t.accepted.scope)
 	if err != nil {
+		t.tries.note(time.Time{}) // the watch tries on, and tells of no failure
 		return nil, notListed(err)
 	}
 	if t.leaves {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"hotpatch.dev/hotpatch/reconciler/kube"
+	"hotpatch.dev/hotpatch/reconciler/plan"
 )
 
 // moved are the scopes whose pods are not what they were. Informers tell of them
@@ -36,8 +37,8 @@ func (m *moved) take() map[kube.Scope]bool {
 // wake has those looked at that rest no longer. A HotPatch rests once a look at it
 // has said what the one before said and started nothing, and nothing of it is under
 // way. Another look would say the same, until Git or one of its pods changes, or the
-// time comes that its plan has named. The resync, and whatever is in doubt, looks at
-// all of them.
+// time comes that its plan has named, or at which what failed is tried again: one in
+// trouble rests as well. The resync, and whatever is in doubt, looks at all of them.
 func (l *loop) wake(moved map[kube.Scope]bool, now time.Time) {
 	for _, t := range l.order {
 		due := !t.again.IsZero() && !now.Before(t.again)
@@ -49,10 +50,23 @@ func (l *loop) wake(moved map[kube.Scope]bool, now time.Time) {
 
 // wakeAll has everything looked at, and whose each pod is told anew.
 func (l *loop) wakeAll() {
-	l.order, l.claims, l.contested = l.inOrder(), claims{}, false
+	l.order, l.claims, l.reordered, l.contested = l.inOrder(), claims{}, false, false
 	for _, t := range l.order {
 		t.rests = false
 	}
+}
+
+// tries are when what has failed is tried again.
+type tries struct {
+	now bool      // something is being tried
+	due time.Time // when the next may be; zero: none waits
+}
+
+// note adds what may be tried at a time, or is being tried, at the zero one.
+func (t *tries) note(due time.Time) { t.add(tries{due.IsZero(), due}) }
+
+func (t *tries) add(other tries) {
+	t.now, t.due = t.now || other.now, plan.Earlier(t.due, other.due)
 }
 
 // underway tells whether anything is being done for a HotPatch or to its pods.

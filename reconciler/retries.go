@@ -17,6 +17,9 @@ const (
 // retries remembers what failed, by a key that names the thing and what it was
 // to become, so that a new wish is never held back by an old failure.
 type retries struct {
+	backoff func(times int) time.Duration
+	keeps   time.Duration // what nobody tries any more
+
 	mu     sync.Mutex
 	failed map[string]failure
 	timer  *time.Timer
@@ -30,7 +33,7 @@ type failure struct {
 
 // newRetries calls wake when something is due.
 func newRetries(wake func()) *retries {
-	r := &retries{failed: map[string]failure{}}
+	r := &retries{backoff: backoff, keeps: forgetting, failed: map[string]failure{}}
 	r.timer = time.AfterFunc(lastRetry, func() {
 		wake()
 		r.mu.Lock()
@@ -40,15 +43,16 @@ func newRetries(wake func()) *retries {
 	return r
 }
 
-// hold returns the last error of a key while it is too early to try it again.
-func (r *retries) hold(key string) error {
+// hold returns the last error of a key while it is too early to try it again, and
+// when it no longer is.
+func (r *retries) hold(key string) (due time.Time, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	f := r.failed[key]
 	if time.Now().Before(f.due) {
-		return f.err
+		return f.due, f.err
 	}
-	return nil
+	return due, nil
 }
 
 // last returns the last error of a key, due or not.
@@ -67,7 +71,7 @@ func (r *retries) note(key string, err error) error {
 		return nil
 	}
 	f := r.failed[key]
-	r.failed[key] = failure{err, f.times + 1, time.Now().Add(backoff(f.times))}
+	r.failed[key] = failure{err, f.times + 1, time.Now().Add(r.backoff(f.times))}
 	r.schedule()
 	return err
 }
@@ -79,7 +83,7 @@ func (r *retries) schedule() {
 	var next time.Time
 	for key, f := range r.failed {
 		switch {
-		case now.Sub(f.due) > forgetting:
+		case now.Sub(f.due) > r.keeps:
 			delete(r.failed, key)
 		case f.due.After(now) && (next.IsZero() || f.due.Before(next)):
 			next = f.due

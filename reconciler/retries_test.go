@@ -13,10 +13,10 @@ func TestFailureIsHeldBackAndThenWakes(t *testing.T) {
 
 	r.note("pod a to v2", refused)
 
-	if err := r.hold("pod a to v2"); !errors.Is(err, refused) {
-		t.Errorf("held with %v, want the last error", err)
+	if due, err := r.hold("pod a to v2"); !errors.Is(err, refused) || !due.After(time.Now()) {
+		t.Errorf("held until %s with %v, want the last error", due, err)
 	}
-	if err := r.hold("pod a to v3"); err != nil {
+	if _, err := r.hold("pod a to v3"); err != nil {
 		t.Errorf("a new wish is held back: %v", err)
 	}
 	select {
@@ -24,7 +24,7 @@ func TestFailureIsHeldBackAndThenWakes(t *testing.T) {
 	case <-time.After(2 * firstRetry):
 		t.Fatal("nothing woke when the failure was due")
 	}
-	if err := r.hold("pod a to v2"); err != nil {
+	if _, err := r.hold("pod a to v2"); err != nil {
 		t.Errorf("still held when due: %v", err)
 	}
 	if err := r.last("pod a to v2"); !errors.Is(err, refused) {

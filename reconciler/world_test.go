@@ -3,6 +3,7 @@ package reconciler
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -22,7 +23,19 @@ import (
 type world struct {
 	mu   sync.Mutex
 	pods map[string]kube.Pod // by name
-	bad  bool                // whatever is measured
+	off  map[string]bool     // what does not work, of the moods
+}
+
+// moods are what may go wrong with everything around.
+var moods = []string{"measures", "targets", "registry", "policy", "writes"}
+
+func (w *world) fails(mood string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.off[mood] {
+		return errors.New(mood + " are out of order")
+	}
+	return nil
 }
 
 // writing is how long it takes to write to a pod, and to measure.
@@ -30,16 +43,31 @@ const writing = 50 * time.Millisecond
 
 func (w *world) Measure(context.Context, api.Analysis, string, gates.Pod) gates.Measured {
 	time.Sleep(writing)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.bad {
-		return gates.Measured{Outcome: gates.Bad, Why: "it is bad"}
+	if err := w.fails("measures"); err != nil {
+		return gates.Measured{Outcome: gates.Bad, Why: err.Error()}
 	}
 	return gates.Measured{Outcome: gates.Good}
 }
 
+func (w *world) Admit(context.Context, kube.Pod, map[string]string) error {
+	time.Sleep(writing)
+	return w.fails("policy")
+}
+
+func (w *world) Digest(_ context.Context, image string) (string, error) {
+	if strings.Contains(image, "@") {
+		return image, nil
+	}
+	time.Sleep(writing)
+	return "game@sha256:" + strings.Repeat(image[len(image)-1:], 64), w.fails("registry")
+}
+
 func (w *world) Scope(_ context.Context, namespace string, target api.Target) (kube.Scope, error) {
-	return kube.Scope{Namespace: namespace, Selector: target.Name}, nil
+	scope := kube.Scope{Namespace: namespace, Selector: target.Name}
+	if tagged(target.Name) {
+		return scope, nil
+	}
+	return scope, w.fails("targets")
 }
 
 func (w *world) Watch(context.Context, []kube.Scope) {}
@@ -57,6 +85,9 @@ func (w *world) Pods(scope kube.Scope) (pods []kube.Pod, err error) {
 
 func (w *world) Annotate(_ context.Context, ref kube.Ref, annotations map[string]*string) error {
 	time.Sleep(writing)
+	if err := w.fails("writes"); err != nil {
+		return err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	pod, there := w.pods[ref.Name]
@@ -107,10 +138,15 @@ func obey(pod kube.Pod, fails bool) kube.Pod {
 // targets that pods belong to, and the HotPatch of each.
 var targets = []string{"a", "b", "c", "d"}
 
-// event is something that happens: to some pods, in Git, to what is measured, or
+// tagged: images for a target may be named by tags, and the target is always found.
+// Of one that was not found, and of an image, whoever rests learns when it is tried
+// again, and not in which order they are lost.
+func tagged(target string) bool { return target > "b" }
+
+// event is something that happens: to some pods, in Git, to everything around, or
 // nothing for a while.
 type event struct {
-	mood   bool
+	mood   string // begins, or ends
 	words  string
 	names  []string // of pods
 	change func(pod kube.Pod, there bool) (kube.Pod, bool)
@@ -122,7 +158,9 @@ type event struct {
 func (w *world) happens(e event) (seen []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.bad = w.bad != e.mood
+	if e.mood != "" {
+		w.off[e.mood] = !w.off[e.mood]
+	}
 	for _, name := range e.names {
 		before, was := w.pods[name]
 		after, is := e.change(before, was)
@@ -154,7 +192,7 @@ func anything(r *rand.Rand) event {
 			return p, is
 		}
 	}
-	switch r.IntN(13) {
+	switch r.IntN(14) {
 	case 0:
 		fails := r.IntN(2) == 0
 		e.words, e.change = fmt.Sprintf("agent, fails %t", fails), there(func(p kube.Pod) kube.Pod { return obey(p, fails) })
@@ -188,8 +226,9 @@ func anything(r *rand.Rand) event {
 		e.words, e.sleep = "time", time.Duration(1+r.IntN(400))*time.Duration(1+r.IntN(20))*time.Second
 	case 11:
 		e.words, e.commit = "a commit", someWishes(r)
-	case 12:
-		e.words, e.mood, e.names = "what is measured is otherwise", true, nil
+	case 12, 13:
+		e.mood, e.names = moods[r.IntN(len(moods))], nil
+		e.words = "otherwise are " + e.mood
 	}
 	e.words += " " + name
 	return e
@@ -214,6 +253,15 @@ func someWishes(r *rand.Rand) *render.Result {
 		}
 		one := item(name, ".")
 		one.HotPatch.Spec.Containers[0].Image = "game@sha256:" + strings.Repeat(string("ab"[r.IntN(2)]), 64)
+		if r.IntN(10) == 0 {
+			one.HotPatch.Spec.Containers[0].Name = "of no pod"
+		}
+		if r.IntN(6) == 0 {
+			one.HotPatch.Spec.Target.Name = targets[r.IntN(len(targets))]
+		}
+		if tagged(one.HotPatch.Spec.Target.Name) && r.IntN(2) == 0 {
+			one.HotPatch.Spec.Containers[0].Image = "game:" + string("ab"[r.IntN(2)])
+		}
 		one.HotPatch.Spec.Suspend = r.IntN(8) == 0
 		one.HotPatch.Spec.Rollout = someRollout(r)
 		if i > 0 && r.IntN(3) == 0 {
