@@ -115,6 +115,24 @@ spec: {namespaces: [default], reason: championship until Sunday}
 	s.must(stage.SameLives(before, s.lives()))
 }
 
+// The same by commands, for a namespace and for all.
+func TestCommandsSuspendMany(t *testing.T) {
+	s := open(t)
+	for _, over := range [][]string{{"--namespace", stage.Namespace}, {"--all"}} {
+		s.hotpatch(append([]string{"suspend", "--push", "--reason", "championship"}, over...)...)
+		s.edit(stage.Images, "newTag: v1", "newTag: v2")
+		s.push("Release v2 after the championship")
+		if status := s.settled("game-server", api.PhasePaused, 0, 8); !strings.HasSuffix(status.Message, "(championship)") {
+			t.Errorf("%v: the record says %q", over, status.Message)
+		}
+		s.nobodyIsAsked()
+		s.hotpatch(append([]string{"resume", "--push"}, over...)...)
+		s.settled("game-server", api.PhaseComplete, 8, 8)
+		s.must(s.repo.Revert(s.ctx, "HEAD~1"))
+		s.settled("game-server", api.PhaseComplete, 8, 8)
+	}
+}
+
 // Pods that are started on what is released, in its midst, are there already.
 func TestScaleOutOnTheNewImageCountsAtOnce(t *testing.T) {
 	s := open(t)

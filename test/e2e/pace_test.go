@@ -89,6 +89,34 @@ func TestOrderAndMinReadySeconds(t *testing.T) {
 	}
 }
 
+// Zones take turns: of the first four servers two are in each, whatever their names.
+func TestZonesTakeTurns(t *testing.T) {
+	const label = "topology.kubernetes.io/zone"
+	s := open(t)
+	pods, err := on.Pods(s.ctx, "game-server")
+	s.must(err)
+	zones := map[string]string{}
+	for i, pod := range pods {
+		zones[pod.Name] = []string{"east", "west"}[i/6] // by name, six would be in the east
+		s.kubectl("-n", stage.Namespace, "label", "--overwrite", "pod", pod.Name, label+"="+zones[pod.Name])
+		t.Cleanup(func() { s.unlabel(pod.Name, label) })
+	}
+	s.edit(stage.Images, "newTag: v1", "newTag: v2")
+	s.edit(stage.Policy, "partition: 0 ", "partition: 4 ")
+	s.edit(stage.Policy, "maxConcurrent: 25%", "maxConcurrent: 25%\n    order: [zone-spread]")
+	s.push("Release v2 to half of them, in all zones")
+	s.settled("game-server", api.PhasePaused, 4, 8)
+	in := map[string]int{}
+	for pod, version := range s.served() {
+		if version == "v2" {
+			in[zones[pod]]++
+		}
+	}
+	if in["east"] != 2 || in["west"] != 2 {
+		t.Errorf("of four servers on v2 there are %v, want two in each zone", in)
+	}
+}
+
 // prefer gives a pod a priority until the test ends.
 func (s *scene) prefer(pod, priority string) {
 	s.Helper()

@@ -1,0 +1,110 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+
+	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/test/stage"
+)
+
+// mountCredentials has the reconciler find a Secret, as docs/gates.md says.
+const mountCredentials = `[
+{"op":"add","path":"/spec/template/spec/volumes/-","value":{"name":"analysis-e2e","secret":{"secretName":"analysis-e2e"}}},
+{"op":"add","path":"/spec/template/spec/containers/0/volumeMounts/-","value":{"name":"analysis-e2e","mountPath":"/etc/hotpatch/analysis/e2e","readOnly":true}}]`
+
+// What is measured may ask who wants to know: the reconciler tells whom its Secret
+// names, and nobody else.
+func TestGatesHaveCredentials(t *testing.T) {
+	s := open(t)
+	guarded := s.guarded("a-token-of-e2e")
+	s.kubectl("-n", stage.System, "create", "secret", "generic", "analysis-e2e", "--from-literal=hosts="+guarded.host, "--from-literal=token=a-token-of-e2e")
+	t.Cleanup(s.endCredentials)
+	s.kubectl("-n", stage.System, "patch", "deployment", "hotpatch-reconciler", "--type=json", "-p", mountCredentials)
+	s.kubectl("-n", stage.System, "rollout", "status", "deployment/hotpatch-reconciler", "--timeout=60s")
+
+	gates := fmt.Sprintf(`  rollout:
+    analysis:
+    - {name: lobby, when: [before], http: {url: "http://%[1]s/lobby", credentials: e2e}, success: result.matches > 0}
+    - {name: errors, when: [between], prometheus: {address: "http://%[1]s", query: errors, credentials: e2e}, success: result[0] < 0.05}
+`, guarded.host)
+	s.edit(stage.Images, "newTag: v1", "newTag: v2")
+	s.edit(stage.Policy, "  rollout:\n", gates)
+	s.push("Release v2, watched by those who ask who wants to know")
+	s.settled("game-server", api.PhaseComplete, 8, 8)
+	if served, refused := guarded.counts(); served < 2 || refused > 0 {
+		t.Errorf("%d measurements were answered and %d refused, want both gates to be answered at once", served, refused)
+	}
+
+	elsewhere := s.guarded("a-token-of-e2e")
+	s.edit(stage.Images, "newTag: v2", "newTag: v3")
+	s.must(s.repo.Replace(stage.Policy, "http://"+guarded.host+"/lobby", "http://"+elsewhere.host+"/lobby"))
+	s.push("Release v3, and have the token sent elsewhere")
+	status := s.settled("game-server", api.PhasePaused, 0, 8)
+	if err := contains(status.Message, "credentials e2e are not for "+elsewhere.host); err != nil {
+		t.Error(err)
+	}
+	if served, refused := elsewhere.counts(); served+refused > 0 {
+		t.Errorf("another server was asked %d times", served+refused)
+	}
+}
+
+// endCredentials has the reconciler be as it was.
+func (s *scene) endCredentials() {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	for _, args := range [][]string{
+		{"rollout", "undo", "deployment/hotpatch-reconciler"},
+		{"rollout", "status", "deployment/hotpatch-reconciler", "--timeout=50s"},
+		{"delete", "secret", "analysis-e2e"},
+	} {
+		if _, err := on.Kubectl(ctx, append([]string{"-n", stage.System}, args...)...); err != nil {
+			s.Error(err)
+		}
+	}
+}
+
+// guarded answers who has the token, as a game's lobby and as Prometheus do.
+type guarded struct {
+	host, token     string
+	mu              sync.Mutex
+	served, refused int
+}
+
+func (s *scene) guarded(token string) *guarded {
+	s.Helper()
+	listener, err := net.Listen("tcp", "10.246.0.1:0")
+	s.must(err)
+	g := &guarded{host: listener.Addr().String(), token: token}
+	server := &http.Server{Handler: g}
+	go server.Serve(listener)
+	s.Cleanup(func() { server.Close() })
+	return g
+}
+
+func (g *guarded) counts() (served, refused int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.served, g.refused
+}
+
+func (g *guarded) ServeHTTP(out http.ResponseWriter, in *http.Request) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if in.Header.Get("Authorization") != "Bearer "+g.token {
+		g.refused++
+		http.Error(out, "who wants to know?", http.StatusUnauthorized)
+		return
+	}
+	g.served++
+	out.Header().Set("Content-Type", "application/json")
+	if in.URL.Path == "/lobby" {
+		fmt.Fprint(out, `{"matches": 3}`)
+		return
+	}
+	fmt.Fprint(out, `{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1764547200,"0.01"]}]}}`)
+}
