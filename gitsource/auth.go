@@ -1,13 +1,12 @@
 package gitsource
 
 import (
-	"crypto/x509"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
 
-	"github.com/go-git/go-git/v5/plumbing/transport"
 	"github.com/go-git/go-git/v5/plumbing/transport/http"
 )
 
@@ -19,8 +18,9 @@ type Auth struct {
 	UsernameFile, PasswordFile string
 	// TokenFile for a bearer token.
 	TokenFile string
-	// CAFile with authorities to trust besides the system's.
-	CAFile string
+	// CAFile with authorities to trust besides the system's, ClientCertFile and
+	// ClientKeyFile with a certificate to show, and its key.
+	CAFile, ClientCertFile, ClientKeyFile string
 	// SSHKeyFile with a private key, SSHPassphraseFile with its passphrase if it
 	// has one, KnownHostsFile with the keys of the hosts to trust.
 	SSHKeyFile, SSHPassphraseFile, KnownHostsFile string
@@ -32,37 +32,43 @@ func (a *Auth) Flags(define func(file *string, name, byDefault, usage string)) {
 	define(&a.PasswordFile, "git-password-file", "", "file with the password or access token for that user")
 	define(&a.TokenFile, "git-token-file", "", "file with a bearer token for Git over HTTPS")
 	define(&a.CAFile, "git-ca-file", "", "file with the certificates to trust for Git over HTTPS")
+	define(&a.ClientCertFile, "git-client-cert-file", "", "file with the certificate to show for Git over HTTPS")
+	define(&a.ClientKeyFile, "git-client-key-file", "", "file with the key of that certificate")
 	define(&a.SSHKeyFile, "git-ssh-key-file", "", "file with the private key for Git over SSH")
 	define(&a.SSHPassphraseFile, "git-ssh-passphrase-file", "", "file with that key's passphrase")
 	define(&a.KnownHostsFile, "git-known-hosts-file", "", "known_hosts file with the keys of the Git server's host")
 }
 
-// load reads the credentials; method is nil where there are none.
-func (a Auth) load() (method transport.AuthMethod, ca []byte, err error) {
-	if a.TokenFile != "" && a.PasswordFile != "" {
-		return nil, nil, errors.New("give either a password file or a token file for Git, not both")
-	}
-	if a.CAFile != "" {
-		if ca, err = os.ReadFile(a.CAFile); err != nil {
-			return nil, nil, fmt.Errorf("read the Git server's authorities: %w", err)
-		}
-		if !x509.NewCertPool().AppendCertsFromPEM(ca) {
-			return nil, nil, fmt.Errorf("%s holds no certificate in PEM form", a.CAFile)
+// check refuses what contradicts itself.
+func (a Auth) check() error {
+	ways := 0
+	for _, file := range []string{a.TokenFile, a.PasswordFile} {
+		if file != "" {
+			ways++
 		}
 	}
+	if ways > 1 {
+		return errors.New("give either a password file or a token file for Git, not both")
+	}
+	return nil
+}
+
+// credential is what to show over HTTP, read anew; nil without one.
+func (r *remote) credential(ctx context.Context) (http.AuthMethod, error) {
+	a := r.Auth
 	switch {
 	case a.TokenFile != "":
 		token, err := secret(a.TokenFile)
-		return &http.TokenAuth{Token: token}, ca, err
+		return &http.TokenAuth{Token: token}, err
 	case a.PasswordFile != "":
 		password, err := secret(a.PasswordFile)
 		if err != nil || a.UsernameFile == "" {
-			return &http.BasicAuth{Username: "git", Password: password}, ca, err
+			return &http.BasicAuth{Username: "git", Password: password}, err
 		}
 		user, err := secret(a.UsernameFile)
-		return &http.BasicAuth{Username: user, Password: password}, ca, err
+		return &http.BasicAuth{Username: user, Password: password}, err
 	}
-	return nil, ca, nil
+	return nil, nil
 }
 
 func secret(file string) (string, error) {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/Masterminds/semver/v3"
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 )
 
 const tagPrefix = "refs/tags/"
@@ -29,22 +28,33 @@ func (o Options) checkChoice() error {
 
 // choose is what to read: the tag with the newest version that fits, a commit that
 // was named, or the branch.
-func (r *remote) choose(advertised *packp.AdvRefs) (*plumbing.Reference, error) {
+func (r *remote) choose(refs map[string]plumbing.Hash) (*plumbing.Reference, error) {
 	name := r.name
 	switch {
 	case r.Commit != "":
 		return plumbing.NewHashReference(plumbing.HEAD, plumbing.NewHash(r.Commit)), nil
 	case r.Tag != "":
-		tag, err := r.newestTag(advertised.References)
+		tag, err := r.newestTag(refs)
 		if err != nil {
 			return nil, err
 		}
 		name = tag
 	}
-	if hash, ok := advertised.References[name.String()]; ok {
+	if hash, ok := refs[name.String()]; ok {
 		return plumbing.NewHashReference(name, hash), nil
 	}
 	return nil, r.noBranch()
+}
+
+// prefix is what the refs that matter begin with.
+func (r *remote) prefix() string {
+	switch {
+	case r.Commit != "":
+		return plumbing.HEAD.String()
+	case r.Tag != "":
+		return tagPrefix
+	}
+	return r.name.String()
 }
 
 // newestTag is the tag with the highest version that fits. Of those that mean the

@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/url"
 	"strings"
+	"syscall"
 
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/transport"
 )
 
@@ -15,20 +19,44 @@ const maxWords = 300
 // explain puts what went wrong with a server into words: what was done, with
 // which repository, and what to do where we know.
 func (r *remote) explain(what string, err error) error {
+	err = bare(err)
 	hint := ""
+	var answer *answerError
 	switch {
+	case errors.As(err, &answer):
+		hint = answer.hint()
 	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed):
 		hint = "; check the credential files"
 	case errors.Is(err, transport.ErrRepositoryNotFound):
 		hint = "; check the URL, and whether the credentials may see the repository"
 	case errors.Is(err, context.DeadlineExceeded):
 		hint = fmt.Sprintf("; the server did not answer within %s", r.Timeout)
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+		hint = "; the server ended the answer before it was whole; it is asked again"
+	case strings.Contains(err.Error(), "tls: certificate required"), strings.Contains(err.Error(), "tls: bad certificate"):
+		hint = "; the server wants another client certificate: check --git-client-cert-file and --git-client-key-file"
+	case strings.Contains(err.Error(), "x509:"):
+		hint = "; check the URL's host, and the authorities in --git-ca-file"
+	case strings.Contains(err.Error(), "proxyconnect"):
+		hint = "; check the proxy in HTTPS_PROXY"
 	case r.Commit != "" && strings.Contains(err.Error(), "not our ref"):
 		hint = "; it has no such commit, or hands out tips alone: uploadpack.allowReachableSHA1InWant changes that"
 	case strings.Contains(err.Error(), "invalid pkt-len"):
 		hint = "; what answers there is not a Git server"
 	}
 	return fmt.Errorf("%s %s: %w%s", what, r.URL, shorten(err), hint)
+}
+
+// bare is an error without the address that libraries put before it.
+func bare(err error) error {
+	var unexpected *plumbing.UnexpectedError // which does not unwrap
+	if errors.As(err, &unexpected) {
+		return bare(unexpected.Err)
+	}
+	if at, ok := err.(*url.Error); ok {
+		return bare(at.Err)
+	}
+	return err
 }
 
 // shortened keeps errors.Is working on an error whose text was cut.

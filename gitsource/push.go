@@ -13,6 +13,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/plumbing/transport"
+	"github.com/go-git/go-git/v5/plumbing/transport/file"
 )
 
 // lostRaceError says that the branch was no longer where the commit started; in
@@ -42,7 +43,7 @@ func (e *RefusedError) Error() string {
 func (w *Writer) push(ctx context.Context, next *base, objects []plumbing.Hash) error {
 	ctx, cancel := context.WithTimeout(ctx, w.Timeout)
 	defer cancel()
-	session, err := w.receivePack()
+	session, err := w.receivePack(ctx)
 	if err != nil {
 		return err
 	}
@@ -69,8 +70,8 @@ func (w *Writer) push(ctx context.Context, next *base, objects []plumbing.Hash) 
 	return w.judge(err, words.String())
 }
 
-func (w *Writer) receivePack() (transport.ReceivePackSession, error) {
-	git, endpoint, method, err := w.connect()
+func (w *Writer) receivePack(ctx context.Context) (transport.ReceivePackSession, error) {
+	git, endpoint, method, err := w.connect(ctx)
 	if err != nil {
 		return nil, w.explain("push to", err)
 	}
@@ -79,6 +80,26 @@ func (w *Writer) receivePack() (transport.ReceivePackSession, error) {
 		return nil, w.explain("push to", err)
 	}
 	return session, nil
+}
+
+// connect reads the credentials anew, which may have been rotated.
+func (w *Writer) connect(ctx context.Context) (transport.Transport, *transport.Endpoint, transport.AuthMethod, error) {
+	endpoint, err := transport.NewEndpoint(w.URL)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	switch endpoint.Protocol {
+	case "ssh":
+		config, err := w.sshConfig(endpoint)
+		return sshTransport{w.Auth, config}, endpoint, nil, err
+	case "file":
+		return file.DefaultClient, endpoint, nil, nil
+	}
+	t, err := w.newWebTalk(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return t.older(), endpoint, t.method(), nil
 }
 
 // request leaves "atomic" out on purpose: with it servers hide their reason.

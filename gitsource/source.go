@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/go-git/go-git/v5/plumbing/transport"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -102,13 +103,21 @@ type remote struct {
 	Options
 	name   plumbing.ReferenceName
 	sshKey *opened[ssh.Signer]
+	web    *web
+	met    *met
 }
 
 func newRemote(o Options) (remote, error) {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
 	}
-	r := remote{Options: o, name: plumbing.NewBranchReferenceName(o.Branch), sshKey: &opened[ssh.Signer]{}}
+	r := remote{
+		Options: o,
+		name:    plumbing.NewBranchReferenceName(o.Branch),
+		sshKey:  &opened[ssh.Signer]{},
+		web:     &web{auth: o.Auth},
+		met:     &met{},
+	}
 	if err := CheckURL(o.URL); err != nil {
 		return r, err
 	}
@@ -118,10 +127,30 @@ func newRemote(o Options) (remote, error) {
 	if err := o.checkChoice(); err != nil {
 		return r, err
 	}
-	if _, _, _, err := r.connect(); err != nil { // as far as that goes without a server
-		return r, err
+	return r, r.checkAuth()
+}
+
+// checkAuth reads the credentials, as far as that goes without a server.
+func (r *remote) checkAuth() error {
+	endpoint, err := transport.NewEndpoint(r.URL)
+	if err != nil {
+		return err
 	}
-	return r, nil
+	switch endpoint.Protocol {
+	case "ssh":
+		_, err := r.sshConfig(endpoint)
+		return err
+	case "file":
+		return nil
+	}
+	if err := r.Auth.check(); err != nil {
+		return err
+	}
+	if _, err := r.web.transport(); err != nil {
+		return err
+	}
+	_, err = r.credential(context.Background())
+	return err
 }
 
 // Commit metadata that people want to read.

@@ -115,6 +115,7 @@ func TestABranchThatMovesBeforeTheFetchIsFollowed(t *testing.T) {
 		if want == "" {
 			repo.Git("commit", "-q", "--amend", "-m", "rewritten")
 			repo.Git("push", "-q", "-f", "origin", "HEAD:main")
+			repo.Git("-C", repo.Bare, "gc", "-q", "--prune=now")
 			want = strings.TrimSpace(repo.Git("rev-parse", "HEAD"))
 		}
 		return false

@@ -18,9 +18,9 @@ import (
 
 // onSSH is a repository on OpenSSH's server, and how it is reached: with a key, and
 // with only those of the host's keys that are of a type.
-func onSSH(t *testing.T, hostKey string) (*gittest.Repo, *gittest.SSHD, Options) {
+func onSSH(t *testing.T, hostKey string, settings ...string) (*gittest.Repo, *gittest.SSHD, Options) {
 	t.Helper()
-	repo, server := gittest.NewRepo(t), gittest.NewSSHD(t)
+	repo, server := gittest.NewRepo(t), gittest.NewSSHD(t, settings...)
 	key := newKey(t)
 	server.LetIn(publicSSH(t, key))
 	return repo, server, Options{
@@ -36,9 +36,9 @@ func onSSH(t *testing.T, hostKey string) (*gittest.Repo, *gittest.SSHD, Options)
 
 // The server would rather show another of its keys than the one that is known.
 func TestReadsAndWritesOverSSH(t *testing.T) {
-	for _, hostKey := range []string{ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoRSA} {
+	for hostKey, version := range map[string]string{ssh.KeyAlgoED25519: gittest.AcceptVersion2, ssh.KeyAlgoECDSA256: "", ssh.KeyAlgoRSA: gittest.AcceptVersion2} {
 		t.Run(hostKey, func(t *testing.T) {
-			repo, _, o := onSSH(t, hostKey)
+			repo, _, o := onSSH(t, hostKey, version)
 			want := repo.Commit(map[string]string{"games/it's one.yaml": "a: 1\n"}, "one")
 			source, err := NewSource(o)
 			if err != nil {

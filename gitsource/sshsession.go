@@ -1,6 +1,7 @@
 package gitsource
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -44,7 +45,7 @@ type sshSession struct {
 	hangUp  func()
 	command *ssh.Session
 	in      io.WriteCloser
-	out     io.Reader
+	out     *bufio.Reader
 	said    complaints
 	asked   bool // for more than the refs
 }
@@ -54,10 +55,19 @@ func (s *sshSession) AdvertisedReferences() (*packp.AdvRefs, error) {
 }
 
 func (s *sshSession) AdvertisedReferencesContext(ctx context.Context) (*packp.AdvRefs, error) {
-	s.ctx, s.hangUp = ctx, func() {}
-	if err := s.open(); err != nil {
-		return nil, s.why(err)
+	if err := s.begin(ctx); err != nil {
+		return nil, err
 	}
+	return s.advertised()
+}
+
+// begin connects and starts the command.
+func (s *sshSession) begin(ctx context.Context) error {
+	s.ctx, s.hangUp = ctx, func() {}
+	return s.why(s.open())
+}
+
+func (s *sshSession) advertised() (*packp.AdvRefs, error) {
 	refs := packp.NewAdvRefs()
 	if err := refs.Decode(s.out); err != nil && !errors.Is(err, packp.ErrEmptyAdvRefs) {
 		return nil, s.why(err)
@@ -95,8 +105,13 @@ func (s *sshSession) start() (err error) {
 	if s.in, err = s.command.StdinPipe(); err != nil {
 		return err
 	}
-	if s.out, err = s.command.StdoutPipe(); err != nil {
+	out, err := s.command.StdoutPipe()
+	if err != nil {
 		return err
+	}
+	s.out = bufio.NewReader(out)
+	if s.service == transport.UploadPackServiceName {
+		s.wishVersion2()
 	}
 	return s.command.Start(s.service + " " + quoted(s.endpoint.Path))
 }

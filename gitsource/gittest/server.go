@@ -4,9 +4,11 @@
 package gittest
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/cgi"
 	"os"
@@ -19,8 +21,10 @@ import (
 // Site is a place where a fault can strike.
 type Site string
 
-// The sites.
+// The sites. A server that speaks version 2 of the protocol is greeted before refs
+// are listed for a fetch.
 const (
+	Greet        Site = "greet"
 	ListForFetch Site = "list refs for fetch"
 	Fetch        Site = "fetch"
 	ListForPush  Site = "list refs for push"
@@ -36,6 +40,8 @@ type Server struct {
 	Root string
 	// User and Password are asked for if set.
 	User, Password string
+	// Old has it speak no version 2 of Git's protocol.
+	Old bool
 	// Pushed is called after each push that was answered. May be nil.
 	Pushed func(repo string)
 
@@ -96,6 +102,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	at := siteOf(r)
+	if s.Old {
+		r.Header.Del("Git-Protocol")
+	}
 	s.mu.Lock()
 	s.seen[at]++
 	fault := s.faults[at]
@@ -115,15 +124,30 @@ func (s *Server) git() http.Handler {
 	}, InheritEnv: []string{"PATH", "HOME"}}
 }
 
+// siteOf looks into what is asked: version 2 has one address for everything.
 func siteOf(r *http.Request) Site {
 	push := strings.HasSuffix(r.URL.Path, "git-receive-pack") || r.URL.Query().Get("service") == "git-receive-pack"
 	list := strings.HasSuffix(r.URL.Path, "/info/refs")
+	newer := r.Header.Get("Git-Protocol") == "version=2"
 	switch {
 	case push && list:
 		return ListForPush
 	case push:
 		return Push
+	case list && newer:
+		return Greet
 	case list:
+		return ListForFetch
+	case !newer:
+		return Fetch
+	}
+	body := bufio.NewReader(r.Body)
+	begins, err := body.Peek(len("0014command=ls-refs"))
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{body, r.Body}
+	if err == nil && strings.HasSuffix(string(begins), "command=ls-refs") {
 		return ListForFetch
 	}
 	return Fetch

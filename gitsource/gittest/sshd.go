@@ -32,11 +32,15 @@ type SSHD struct {
 	t          testing.TB
 }
 
+// AcceptVersion2 hands on which version of Git's protocol is wished.
+const AcceptVersion2 = "AcceptEnv GIT_PROTOCOL"
+
 const sshd = "/usr/sbin/sshd"
 
 // NewSSHD runs a server until the test ends. The user root may log in, with the
-// keys that are let in.
-func NewSSHD(t testing.TB) *SSHD {
+// keys that are let in. Settings are more lines of its sshd_config: with
+// AcceptVersion2 it speaks version 2 of Git's protocol.
+func NewSSHD(t testing.TB, settings ...string) *SSHD {
 	t.Helper()
 	if err := debian.Need(t.Context(), "this test talks Git over SSH", map[string]string{sshd: "openssh-server"}); err != nil {
 		t.Fatal(err)
@@ -46,7 +50,8 @@ func NewSSHD(t testing.TB) *SSHD {
 	}
 	dir := t.TempDir()
 	s := &SSHD{Address: free(t), KnownHosts: map[string]string{}, authorized: filepath.Join(dir, "authorized_keys"), t: t}
-	config := fmt.Sprintf("ListenAddress %s\nPidFile none\nUsePAM no\nStrictModes no\nPasswordAuthentication no\nAuthorizedKeysFile %s\n", s.Address, s.authorized)
+	config := fmt.Sprintf("ListenAddress %s\nPidFile none\nUsePAM no\nStrictModes no\nPasswordAuthentication no\nAuthorizedKeysFile %s\n%s\n",
+		s.Address, s.authorized, strings.Join(settings, "\n"))
 	for _, key := range keys(t) {
 		signer, err := ssh.NewSignerFromSigner(key)
 		if err != nil {

@@ -1,0 +1,148 @@
+package gitsource
+
+import (
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing/transport"
+)
+
+// How long a server may ask for silence, and how long it gets where it asks for too
+// many questions but names no time.
+const (
+	longestSilence = time.Hour
+	usualSilence   = time.Minute
+)
+
+// answerError is an answer over HTTP that is none of Git's.
+type answerError struct {
+	code  int
+	page  bool   // for people: a login, a portal
+	words string // of the server, if they are no page
+	until time.Time
+}
+
+func (e *answerError) Error() string {
+	if e.code == http.StatusOK {
+		return "the server answers with a page for people"
+	}
+	said := fmt.Sprintf("the server answers %d %s", e.code, http.StatusText(e.code))
+	if e.words != "" {
+		said += ": " + e.words
+	}
+	return said
+}
+
+// Is has go-git's errors tell the same.
+func (e *answerError) Is(target error) bool {
+	switch e.code {
+	case http.StatusUnauthorized:
+		return target == transport.ErrAuthenticationRequired
+	case http.StatusForbidden:
+		return target == transport.ErrAuthorizationFailed
+	case http.StatusNotFound:
+		return target == transport.ErrRepositoryNotFound
+	}
+	return false
+}
+
+// hint is what to do.
+func (e *answerError) hint() string {
+	switch {
+	case !e.until.IsZero():
+		return fmt.Sprintf("; it is asked again after %s: poll less often, or let webhooks tell", e.until.UTC().Format("15:04:05 UTC"))
+	case e.code == http.StatusUnauthorized, e.code == http.StatusForbidden:
+		return "; check the credential files"
+	case e.code == http.StatusNotFound:
+		return "; check the URL, and whether the credentials may see the repository"
+	case e.code == http.StatusProxyAuthRequired:
+		return "; check the proxy in HTTPS_PROXY"
+	case e.code == http.StatusOK:
+		return "; what answers there is not a Git server but perhaps a login: check the URL and the credential files"
+	case e.code >= 500:
+		return "; it is for the server's owner to look"
+	}
+	return ""
+}
+
+// answers has every answer that is none of Git's be an error, and keeps silent
+// where a server asked for that.
+type answers struct {
+	web *web
+	via http.RoundTripper
+}
+
+func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	if silence := a.web.silence(r.URL.Host); silence != nil {
+		return nil, silence
+	}
+	response, err := a.via.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	if wrong := judgeAnswer(response); wrong != nil {
+		response.Body.Close()
+		a.web.keepSilent(r.URL.Host, wrong)
+		if wrong.code == http.StatusUnauthorized && a.web.refused != nil {
+			a.web.refused()
+		}
+		return nil, wrong
+	}
+	return response, nil
+}
+
+func judgeAnswer(r *http.Response) *answerError {
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	page := kind == "text/html"
+	if r.StatusCode < 400 && (!page || r.StatusCode >= 300) {
+		return nil
+	}
+	wrong := &answerError{code: r.StatusCode, page: page}
+	if !page {
+		said, _ := io.ReadAll(io.LimitReader(r.Body, 4*maxWords)) // what there is of it
+		wrong.words = words(string(said))
+	}
+	asked := r.Header.Get("Retry-After")
+	if r.StatusCode == http.StatusTooManyRequests || r.StatusCode == http.StatusServiceUnavailable && asked != "" {
+		wrong.until = time.Now().Add(silenceFor(asked, time.Now()))
+	}
+	return wrong
+}
+
+// silenceFor reads Retry-After: seconds, or a date.
+func silenceFor(asked string, now time.Time) time.Duration {
+	silence := usualSilence
+	if seconds, err := strconv.Atoi(asked); err == nil {
+		silence = time.Duration(min(seconds, int(longestSilence/time.Second))) * time.Second
+	} else if date, err := http.ParseTime(asked); err == nil {
+		silence = date.Sub(now)
+	}
+	return min(max(silence, 0), longestSilence)
+}
+
+func (w *web) keepSilent(host string, wrong *answerError) {
+	if wrong.until.IsZero() {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.silent == nil {
+		w.silent = map[string]*answerError{}
+	}
+	w.silent[host] = wrong
+}
+
+// silence is why a host is not asked now; nil if it may be.
+func (w *web) silence(host string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if wrong := w.silent[host]; wrong != nil && time.Now().Before(wrong.until) {
+		return wrong
+	}
+	delete(w.silent, host)
+	return nil
+}
