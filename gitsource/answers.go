@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing/transport"
@@ -85,6 +86,9 @@ func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if wrong := judgeAnswer(response); wrong != nil {
+		if repeats(r, wrong.words) {
+			wrong.words = ""
+		}
 		response.Body.Close()
 		a.web.keepSilent(r.URL.Host, wrong)
 		if wrong.code == http.StatusUnauthorized && a.web.refused != nil {
@@ -92,7 +96,27 @@ func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, wrong
 	}
+	response.Body = whole{response.Body}
 	return response, nil
+}
+
+// whole tells an answer that was cut short from one that makes no sense: go-git
+// calls both an invalid length.
+type whole struct{ io.ReadCloser }
+
+func (w whole) Read(p []byte) (int, error) {
+	n, err := w.ReadCloser.Read(p)
+	if err == io.ErrUnexpectedEOF {
+		err = fmt.Errorf("the answer was cut short: %w", err)
+	}
+	return n, err
+}
+
+// repeats tells whether a server's words hold what was shown to it.
+func repeats(r *http.Request, words string) bool {
+	_, password, _ := r.BasicAuth()
+	_, shown, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return password != "" && strings.Contains(words, password) || shown != "" && strings.Contains(words, shown)
 }
 
 func judgeAnswer(r *http.Response) *answerError {

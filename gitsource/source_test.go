@@ -125,58 +125,6 @@ func TestABranchThatMovesBeforeTheFetchIsFollowed(t *testing.T) {
 	}
 }
 
-func TestServerFaults(t *testing.T) {
-	repo := gittest.NewRepo(t)
-	s := source(t, repo.URL)
-	page := func(code int, body string) gittest.Fault {
-		return func(w http.ResponseWriter, r *http.Request) bool {
-			w.WriteHeader(code)
-			w.Write([]byte(body))
-			return true
-		}
-	}
-	cut := func(w http.ResponseWriter, r *http.Request) bool {
-		w.Header().Set("Content-Type", "application/x-git-upload-pack-result")
-		w.Write([]byte("0008NAK\n0040\x01PACK"))
-		return true
-	}
-	for _, c := range []struct {
-		name string
-		at   gittest.Site
-		f    gittest.Fault
-		want string
-	}{
-		{"login page", gittest.ListForFetch, page(200, "<html>please log in</html>"), "not a Git server"},
-		{"server error", gittest.ListForFetch, page(500, strings.Repeat("trace ", 10000)), "list the branches of"},
-		{"no access", gittest.ListForFetch, page(403, "no"), "check the credential files"},
-		{"pack cut short", gittest.Fetch, cut, "fetch from"},
-	} {
-		repo.Break(c.at, c.f)
-		_, err := s.Newer(t.Context(), "")
-		repo.Break(c.at, nil)
-		if err == nil || !strings.Contains(err.Error(), c.want) || len(err.Error()) > 600 {
-			t.Errorf("%s: %v", c.name, err)
-		}
-	}
-	snapshot(t, s)
-}
-
-func TestServerThatHangs(t *testing.T) {
-	repo := gittest.NewRepo(t)
-	s, err := NewSource(Options{URL: repo.URL, Branch: "main", Timeout: 200 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	release := make(chan struct{})
-	defer close(release)
-	repo.Break(gittest.ListForFetch, func(http.ResponseWriter, *http.Request) bool { <-release; return true })
-	began := time.Now()
-	_, err = s.Newer(t.Context(), "")
-	if err == nil || !strings.Contains(err.Error(), "did not answer within 200ms") || time.Since(began) > 4*time.Second {
-		t.Errorf("after %s: %v", time.Since(began), err)
-	}
-}
-
 // A password is asked for, read anew when it changes, and never told.
 func TestCredentials(t *testing.T) {
 	repo := gittest.NewRepo(t)

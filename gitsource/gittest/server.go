@@ -112,13 +112,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if fault != nil && fault(w, r) {
 		return
 	}
-	s.git().ServeHTTP(w, r)
+	s.Backend().ServeHTTP(w, r)
 	if at == Push && s.Pushed != nil {
 		s.Pushed(strings.Trim(strings.TrimSuffix(r.URL.Path, "/git-receive-pack"), "/"))
 	}
 }
 
-func (s *Server) git() http.Handler {
+// Backend is Git itself, without faults.
+func (s *Server) Backend() http.Handler {
 	return &cgi.Handler{Path: s.backend, Dir: s.Root, Env: []string{
 		"GIT_PROJECT_ROOT=" + s.Root, "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=operator", "GIT_CONFIG_NOSYSTEM=1",
 	}, InheritEnv: []string{"PATH", "HOME"}}
