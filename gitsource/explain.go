@@ -33,11 +33,11 @@ func (r *remote) explain(what string, err error) error {
 		hint = fmt.Sprintf("; the server did not answer within %s", r.Timeout)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
 		hint = "; the server ended the answer before it was whole; it is asked again"
-	case strings.Contains(err.Error(), "tls: certificate required"), strings.Contains(err.Error(), "tls: bad certificate"):
+	case strings.Contains(err.Error(), "remote error: tls:") && strings.Contains(err.Error(), "certificate"):
 		hint = "; the server wants another client certificate: check --git-client-cert-file and --git-client-key-file"
 	case strings.Contains(err.Error(), "x509:"):
 		hint = "; check the URL's host, and the authorities in --git-ca-file"
-	case strings.Contains(err.Error(), "proxyconnect"):
+	case errors.Is(err, errProxy), strings.Contains(err.Error(), "proxyconnect"):
 		hint = "; check the proxy in HTTPS_PROXY"
 	case r.Commit != "" && strings.Contains(err.Error(), "not our ref"):
 		hint = "; it has no such commit, or hands out tips alone: uploadpack.allowReachableSHA1InWant changes that"

@@ -1,6 +1,7 @@
 package gitsource
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -59,7 +60,19 @@ func through(config *tls.Config) *http.Transport {
 		MaxIdleConnsPerHost: 2,
 		IdleConnTimeout:     90 * time.Second,
 		TLSHandshakeTimeout: 10 * time.Second,
+
+		OnProxyConnectResponse: judgeProxy,
 	}
+}
+
+var errProxy = errors.New("the proxy")
+
+// judgeProxy says who refuses, which the library does not.
+func judgeProxy(_ context.Context, proxy *url.URL, _ *http.Request, answer *http.Response) error {
+	if answer.StatusCode == http.StatusOK {
+		return nil
+	}
+	return fmt.Errorf("%w %s answers %s", errProxy, proxy.Host, answer.Status)
 }
 
 // read is what the files with authorities, certificate and key have; "" without one.

@@ -1,0 +1,239 @@
+package gitsource
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"hotpatch.dev/hotpatch/gitsource/gittest"
+)
+
+// authority makes certificates.
+type authority struct {
+	key  *ecdsa.PrivateKey
+	cert *x509.Certificate
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	a := &authority{}
+	a.key, a.cert = issue(t, "an authority", nil, true)
+	return a
+}
+
+func issue(t *testing.T, name string, by *authority, isCA bool) (*ecdsa.PrivateKey, *x509.Certificate) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: isCA, BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+	}
+	parent, signer := template, key
+	if by != nil {
+		parent, signer = by.cert, by.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, cert
+}
+
+// pair is a certificate and its key in PEM form.
+func (a *authority) pair(t *testing.T, name string) (cert, key string) {
+	t.Helper()
+	private, public := issue(t, name, a, false)
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return inPEM("CERTIFICATE", public.Raw), inPEM("PRIVATE KEY", der)
+}
+
+func inPEM(kind string, der []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+}
+
+// overTLS serves a repository to those whom an authority knows, if there is one; the
+// server's own certificate is for git.example and loopback.
+func overTLS(t *testing.T, repo *gittest.Repo, own, clients *authority) *httptest.Server {
+	t.Helper()
+	cert, key := own.pair(t, "git.example")
+	pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(repo.Server)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	if clients != nil {
+		server.TLS.ClientCAs = x509.NewCertPool()
+		server.TLS.ClientCAs.AddCert(clients.cert)
+		server.TLS.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server
+}
+
+// A client's certificate is shown, for reading and for writing, and read anew when it
+// rotates. So are the authorities.
+func TestClientCertificates(t *testing.T) {
+	repo, own, clients, others := gittest.NewRepo(t), newAuthority(t), newAuthority(t), newAuthority(t)
+	server := overTLS(t, repo, own, clients)
+	cert, key := clients.pair(t, "hotpatch")
+	auth := Auth{CAFile: private(t, inPEM("CERTIFICATE", own.cert.Raw)), ClientCertFile: private(t, cert), ClientKeyFile: private(t, key)}
+	o := Options{URL: server.URL + "/repo.git", Branch: "main", Auth: auth, Timeout: 5 * time.Second}
+	s, err := NewSource(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := snapshot(t, s).Commit
+	o.Branch = "hotpatch-status"
+	w, err := NewWriter(WriterOptions{Options: o, Author: Person{"Hotpatch", "hotpatch@box"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Commit(t.Context(), put("a", "1")); err != nil {
+		t.Errorf("write: %v", err)
+	}
+
+	rotate := func(file, content string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fails := func(want string) {
+		t.Helper()
+		if _, err := s.Newer(t.Context(), known); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	strange, strangeKey := others.pair(t, "stranger")
+	rotate(auth.ClientCertFile, strange)
+	fails("private key does not match")
+	rotate(auth.ClientKeyFile, strangeKey)
+	fails("check --git-client-cert-file")
+	cert, key = clients.pair(t, "hotpatch")
+	rotate(auth.ClientCertFile, cert)
+	rotate(auth.ClientKeyFile, key)
+	if _, err := s.Newer(t.Context(), known); err != nil {
+		t.Errorf("after the rotation: %v", err)
+	}
+	rotate(auth.CAFile, inPEM("CERTIFICATE", others.cert.Raw))
+	fails("--git-ca-file")
+	rotate(auth.CAFile, "garbage")
+	fails("holds no certificate in PEM form")
+	rotate(auth.CAFile, inPEM("CERTIFICATE", own.cert.Raw))
+	if _, err := s.Newer(t.Context(), known); err != nil {
+		t.Errorf("with its authority again: %v", err)
+	}
+}
+
+func TestAServerThatWantsACertificateSaysSo(t *testing.T) {
+	repo, own := gittest.NewRepo(t), newAuthority(t)
+	server := overTLS(t, repo, own, newAuthority(t))
+	s, err := NewSource(Options{URL: server.URL + "/repo.git", Branch: "main", Auth: Auth{CAFile: private(t, inPEM("CERTIFICATE", own.cert.Raw))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Newer(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "check --git-client-cert-file") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := NewSource(Options{URL: server.URL, Branch: "main", Auth: Auth{ClientCertFile: "/nowhere"}}); err == nil || !strings.Contains(err.Error(), "--git-client-key-file") {
+		t.Errorf("a certificate without its key: %v", err)
+	}
+}
+
+// newProxy is a small one for CONNECT, which leads every host to one address and
+// wants a password.
+func newProxy(t *testing.T, to string) (string, *atomic.Int64) {
+	t.Helper()
+	through := &atomic.Int64{}
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodConnect || r.Host != "git.example:443" {
+			http.Error(w, "only CONNECT to git.example", http.StatusForbidden)
+			return
+		}
+		if r.Header.Get("Proxy-Authorization") != "Basic YW5uOmh1bnRlcjI=" {
+			w.WriteHeader(http.StatusProxyAuthRequired)
+			return
+		}
+		through.Add(1)
+		there, err := net.Dial("tcp", to)
+		if err != nil {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		w.WriteHeader(http.StatusOK)
+		here, buffered, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			return
+		}
+		bytes := &atomic.Int64{}
+		go pipe(here, there, bytes)
+		_, _ = io.Copy(there, buffered)
+		there.Close()
+	}))
+	t.Cleanup(proxy.Close)
+	return proxy.Listener.Addr().String(), through
+}
+
+// The proxy is asked for the name git.example, which nobody else could find.
+func TestProxies(t *testing.T) {
+	repo, own := gittest.NewRepo(t), newAuthority(t)
+	server := overTLS(t, repo, own, nil)
+	proxy, through := newProxy(t, server.Listener.Addr().String())
+	read := func(env, value, none string) error {
+		t.Setenv("HTTPS_PROXY", "")
+		t.Setenv("NO_PROXY", none)
+		t.Setenv(env, value)
+		s, err := NewSource(Options{URL: "https://git.example/repo.git", Branch: "main", Timeout: 5 * time.Second, Auth: Auth{CAFile: private(t, inPEM("CERTIFICATE", own.cert.Raw))}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.Newer(t.Context(), "")
+		return err
+	}
+	for _, env := range []string{"HTTPS_PROXY", "https_proxy"} {
+		before := through.Load()
+		if err := read(env, "http://ann:hunter2@"+proxy, ""); err != nil || through.Load() == before {
+			t.Errorf("%s: %v, %d connections", env, err, through.Load()-before)
+		}
+		t.Setenv(env, "")
+	}
+	before := through.Load()
+	if err := read("HTTPS_PROXY", "http://ann:hunter2@"+proxy, "internal.example,git.example"); err == nil || through.Load() != before {
+		t.Errorf("NO_PROXY: %v, %d connections through the proxy", err, through.Load()-before)
+	}
+	for _, bad := range []string{"http://ann:hunter3@" + proxy, "http://ann:hunter2@127.0.0.1:1"} {
+		if err := read("HTTPS_PROXY", bad, ""); err == nil || !strings.Contains(err.Error(), "check the proxy in HTTPS_PROXY") || strings.Contains(err.Error(), "hunter") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}
