@@ -18,6 +18,10 @@ type Auth struct {
 	UsernameFile, PasswordFile string
 	// TokenFile for a bearer token.
 	TokenFile string
+	// AppID of a GitHub App, AppInstallationID of where it is installed and AppKeyFile
+	// with its private key: tokens are asked for with them, at AppAPI (GitHub's if
+	// empty).
+	AppID, AppInstallationID, AppKeyFile, AppAPI string
 	// CAFile with authorities to trust besides the system's, ClientCertFile and
 	// ClientKeyFile with a certificate to show, and its key.
 	CAFile, ClientCertFile, ClientKeyFile string
@@ -31,6 +35,10 @@ func (a *Auth) Flags(define func(file *string, name, byDefault, usage string)) {
 	define(&a.UsernameFile, "git-username-file", "", "file with the user name for Git over HTTPS")
 	define(&a.PasswordFile, "git-password-file", "", "file with the password or access token for that user")
 	define(&a.TokenFile, "git-token-file", "", "file with a bearer token for Git over HTTPS")
+	define(&a.AppID, "git-app-id", "", "ID, or client ID, of a GitHub App to be over HTTPS")
+	define(&a.AppInstallationID, "git-app-installation-id", "", "number of that App's installation with the repository")
+	define(&a.AppKeyFile, "git-app-key-file", "", "file with that App's private key")
+	define(&a.AppAPI, "git-app-api", githubAPI, "where that App asks for its tokens: https://HOST/api/v3 of a GitHub Enterprise Server")
 	define(&a.CAFile, "git-ca-file", "", "file with the certificates to trust for Git over HTTPS")
 	define(&a.ClientCertFile, "git-client-cert-file", "", "file with the certificate to show for Git over HTTPS")
 	define(&a.ClientKeyFile, "git-client-key-file", "", "file with the key of that certificate")
@@ -42,15 +50,15 @@ func (a *Auth) Flags(define func(file *string, name, byDefault, usage string)) {
 // check refuses what contradicts itself.
 func (a Auth) check() error {
 	ways := 0
-	for _, file := range []string{a.TokenFile, a.PasswordFile} {
+	for _, file := range []string{a.TokenFile, a.PasswordFile, a.AppKeyFile} {
 		if file != "" {
 			ways++
 		}
 	}
 	if ways > 1 {
-		return errors.New("give either a password file or a token file for Git, not both")
+		return errors.New("give one of a password file, a token file and a GitHub App for Git, not several")
 	}
-	return nil
+	return a.checkApp()
 }
 
 // credential is what to show over HTTP, read anew; nil without one.
@@ -67,6 +75,9 @@ func (r *remote) credential(ctx context.Context) (http.AuthMethod, error) {
 		}
 		user, err := secret(a.UsernameFile)
 		return &http.BasicAuth{Username: user, Password: password}, err
+	case a.AppKeyFile != "":
+		token, err := r.app.get(ctx)
+		return &http.BasicAuth{Username: "x-access-token", Password: token}, err
 	}
 	return nil, nil
 }

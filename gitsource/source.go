@@ -105,18 +105,21 @@ type remote struct {
 	sshKey *opened[ssh.Signer]
 	web    *web
 	met    *met
+	app    *appTokens
 }
 
 func newRemote(o Options) (remote, error) {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
 	}
+	app := &appTokens{auth: o.Auth, web: &web{auth: o.Auth}}
 	r := remote{
 		Options: o,
 		name:    plumbing.NewBranchReferenceName(o.Branch),
 		sshKey:  &opened[ssh.Signer]{},
-		web:     &web{auth: o.Auth},
+		web:     &web{auth: o.Auth, refused: app.forget},
 		met:     &met{},
+		app:     app,
 	}
 	if err := CheckURL(o.URL); err != nil {
 		return r, err
@@ -147,6 +150,10 @@ func (r *remote) checkAuth() error {
 		return err
 	}
 	if _, err := r.web.transport(); err != nil {
+		return err
+	}
+	if r.Auth.AppKeyFile != "" {
+		_, err := r.app.open()
 		return err
 	}
 	_, err = r.credential(context.Background())

@@ -15,6 +15,7 @@ const module = "hotpatch.dev/hotpatch/"
 // owners names the folders that may import a library, by its path's beginning.
 var owners = map[string][]string{
 	"github.com/go-git/":                      {"gitsource"},
+	"github.com/golang-jwt/":                  {"gitsource"},
 	"sigs.k8s.io/kustomize/api/":              {"reconciler/render"},
 	"github.com/google/go-containerregistry/": {"reconciler/registry", "nodeagent/credentials", "test"},
 	"k8s.io/client-go/informers":              {"reconciler/kube", "nodeagent"},
