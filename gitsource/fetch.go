@@ -3,6 +3,7 @@ package gitsource
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/storage/memory"
@@ -10,6 +11,9 @@ import (
 
 // errMoved says that the server no longer has a commit that it has just listed.
 var errMoved = errors.New("the branch moved meanwhile")
+
+// errDoubt says that what is here already is better not relied on.
+var errDoubt = errors.New("the commit is not whole")
 
 // tip asks the server where the branch is; ErrNoBranch if there is none.
 func (r *remote) tip(ctx context.Context) (plumbing.Hash, error) {
@@ -28,21 +32,26 @@ func (r *remote) tip(ctx context.Context) (plumbing.Hash, error) {
 }
 
 // fetch gets the branch's tip with its whole tree and nothing before it; a nil
-// store if the tip is the one known.
-func (r *remote) fetch(ctx context.Context, known plumbing.Hash) (plumbing.Hash, *memory.Storage, error) {
-	return r.fetchLast(ctx, known, 1)
+// store if the tip is the one known. Of what is held it is sent only the difference,
+// if the server speaks version 2: the store is a fresh one nevertheless, and whole.
+func (r *remote) fetch(ctx context.Context, known plumbing.Hash, have held) (plumbing.Hash, *memory.Storage, error) {
+	return r.fetchLast(ctx, known, have, 1)
 }
 
-// fetchLast gets the branch's last commits, so many. A fresh store each time is
-// what makes it right after a force-push or a rollback: go-git's incremental
-// shallow fetches then miss objects and say nothing.
-func (r *remote) fetchLast(ctx context.Context, known plumbing.Hash, commits int) (plumbing.Hash, *memory.Storage, error) {
+// fetchLast gets the branch's last commits, so many. On any doubt it gets them anew:
+// go-git's incremental shallow fetches miss objects after a force-push or a
+// rollback, and say nothing.
+func (r *remote) fetchLast(ctx context.Context, known plumbing.Hash, have held, commits int) (plumbing.Hash, *memory.Storage, error) {
 	if known.String() == r.Commit {
 		return known, nil, nil // which never is anything else
 	}
 	for {
-		tip, store, err := r.exchange(ctx, known, commits)
-		if !errors.Is(err, errMoved) || ctx.Err() != nil {
+		tip, store, err := r.exchange(ctx, known, have, commits)
+		doubt := errors.Is(err, errDoubt)
+		if doubt {
+			have = held{}
+		}
+		if !doubt && !errors.Is(err, errMoved) || ctx.Err() != nil {
 			return tip, store, err
 		}
 	}
@@ -50,7 +59,7 @@ func (r *remote) fetchLast(ctx context.Context, known plumbing.Hash, commits int
 
 // exchange lists and fetches in one session: go-git's Fetch would list again
 // after whoever asked where the tip is.
-func (r *remote) exchange(ctx context.Context, known plumbing.Hash, commits int) (plumbing.Hash, *memory.Storage, error) {
+func (r *remote) exchange(ctx context.Context, known plumbing.Hash, have held, commits int) (plumbing.Hash, *memory.Storage, error) {
 	limited, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
 	session, err := r.open(limited)
@@ -63,13 +72,14 @@ func (r *remote) exchange(ctx context.Context, known plumbing.Hash, commits int)
 		return known, nil, err
 	}
 	tip, store := chosen.Hash(), memory.NewStorage()
-	if err := store.SetReference(chosen); err != nil {
-		return tip, nil, err
-	}
-	if err := session.fetch(limited, tip, commits, store); err != nil {
+	if n, narrow := session.(*narrow); narrow && have.store != nil {
+		if store, err = have.increase(limited, n, tip); err != nil {
+			return tip, nil, fmt.Errorf("%w: %w", errDoubt, r.explain("fetch from", err))
+		}
+	} else if err := session.fetch(limited, tip, commits, store); err != nil {
 		return tip, nil, r.moved(ctx, tip, r.explain("fetch from", err))
 	}
-	return tip, store, nil
+	return tip, store, store.SetReference(chosen)
 }
 
 // moved turns a failed fetch into errMoved if the branch is somewhere else now:

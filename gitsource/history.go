@@ -12,7 +12,7 @@ import (
 // History is the commits that made, changed or removed a file, newest first, among
 // the branch's last so many. Where two lines were merged it follows the first.
 func (s *Source) History(ctx context.Context, file string, commits int) (changed []*Snapshot, err error) {
-	tip, store, err := s.fetchLast(ctx, plumbing.ZeroHash, commits)
+	tip, store, err := s.fetchLast(ctx, plumbing.ZeroHash, held{}, commits)
 	if err != nil {
 		return nil, err
 	}

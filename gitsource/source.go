@@ -9,6 +9,7 @@
 package gitsource
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -91,7 +92,11 @@ func (s *Source) tipSnapshot(ctx context.Context, known string) (*Snapshot, erro
 	case s.read != nil && s.read.Commit == known:
 		at = s.read.tip
 	}
-	tip, store, err := s.fetch(ctx, at)
+	var have held
+	if last := cmp.Or(s.refused, s.read); last != nil {
+		have = held{plumbing.NewHash(last.Commit), last.store}
+	}
+	tip, store, err := s.fetch(ctx, at, have)
 	if err != nil || store == nil {
 		return s.refused, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
+	"github.com/go-git/go-git/v5/plumbing/storer"
 	"github.com/go-git/go-git/v5/storage/memory"
 )
 
@@ -49,7 +50,13 @@ func listNarrowly(ctx context.Context, t talk, prefix string) (session, error) {
 func (n *narrow) listed() map[string]plumbing.Hash { return n.refs }
 
 func (n *narrow) fetch(ctx context.Context, commit plumbing.Hash, commits int, store *memory.Storage) error {
-	answer, err := n.ask(ctx, request("fetch", "no-progress", "ofs-delta", "want "+commit.String(), fmt.Sprintf("deepen %d", commits), "done"))
+	return n.fetchInto(ctx, commit, commits, nil, store)
+}
+
+// fetchInto is told what is there already.
+func (n *narrow) fetchInto(ctx context.Context, commit plumbing.Hash, commits int, have []string, store storer.Storer) error {
+	arguments := append(have, "no-progress", "ofs-delta", "want "+commit.String(), fmt.Sprintf("deepen %d", commits), "done")
+	answer, err := n.ask(ctx, request("fetch", arguments...))
 	if err != nil {
 		return err
 	}

@@ -111,6 +111,67 @@ func TestAPollAsksForOneRefAlone(t *testing.T) {
 	}
 }
 
+// Of a commit that differs in one file only that is sent, over what is here already;
+// and the snapshot before it stays whole.
+func TestOnlyTheDifferenceIsSent(t *testing.T) {
+	repo, _, overSSH := onSSH(t, ssh.KeyAlgoED25519, gittest.AcceptVersion2)
+	files := map[string]string{}
+	for i := range 2000 {
+		files[fmt.Sprintf("games/%02d/%03d.yaml", i%40, i)] = fmt.Sprintf("game: %d\n", i)
+	}
+	repo.Commit(files, "many files")
+	web, bytes := counted(t, strings.Split(repo.URL, "/")[2])
+	for _, o := range []Options{{URL: "http://" + web + "/repo.git", Branch: "main"}, overSSH} {
+		s, err := NewSource(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := snapshot(t, s)
+		repo.Commit(map[string]string{"games/07/007.yaml": "game: other " + o.URL + "\n"}, "one file")
+		sent := bytes.Load()
+		after, err := s.Newer(t.Context(), before.Commit)
+		if err != nil || after == nil {
+			t.Fatalf("%s: %v, %v", o.URL, after, err)
+		}
+		if cost := bytes.Load() - sent; cost > 5000 {
+			t.Errorf("%s: %d bytes for one file", o.URL, cost)
+		}
+		for _, snap := range []*Snapshot{before, after} {
+			if found, err := snap.Files("games"); err != nil || len(found) != 2000 {
+				t.Errorf("%s: %d files, %v", o.URL, len(found), err)
+			}
+		}
+		if content, err := after.Read("games/07/007.yaml"); err != nil || !strings.Contains(string(content), "other") {
+			t.Errorf("%s: %q, %v", o.URL, content, err)
+		}
+	}
+}
+
+// A held commit that is not whole after all is no reason to believe in another.
+func TestWhatIsHeldIsNotBelieved(t *testing.T) {
+	repo := gittest.NewRepo(t)
+	repo.Commit(map[string]string{"a/b": "1\n", "c/d": "2\n"}, "two")
+	s := source(t, repo.URL)
+	before := snapshot(t, s)
+	entry, err := before.entry("c/d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	delete(before.store.Objects, entry.Hash)
+	delete(before.store.Blobs, entry.Hash)
+	repo.Commit(map[string]string{"a/b": "3\n"}, "three")
+	after, err := s.Newer(t.Context(), before.Commit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if content, err := after.Read("c/d"); err != nil || string(content) != "2\n" {
+		t.Errorf("%q, %v", content, err)
+	}
+	if fetches := repo.Seen(gittest.Fetch); fetches != 3 {
+		t.Errorf("%d fetches: want the first, one of the difference, and one of all", fetches)
+	}
+}
+
 // A server without version 2 is asked as before, and greeted once.
 func TestOlderServersAreReadAsWell(t *testing.T) {
 	repo := gittest.NewRepo(t)

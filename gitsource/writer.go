@@ -47,6 +47,7 @@ type Writer struct {
 	crowd             crowd
 	mu                sync.Mutex
 	base              *base         // where the branch was last
+	had               held          // what of it is here
 	left              plumbing.Hash // where this writer last read or left it
 	pushes            int
 }
@@ -149,6 +150,9 @@ func (w *Writer) try(ctx context.Context, change Change, again bool) (string, er
 	if err := w.restore(&change); err != nil {
 		return "", err
 	}
+	if w.had = (held{}); !w.base.hash.IsZero() {
+		w.had = held{w.base.hash, w.base.store}
+	}
 	next, objects, err := w.build(change)
 	if err != nil {
 		return "", err
@@ -157,7 +161,7 @@ func (w *Writer) try(ctx context.Context, change Change, again bool) (string, er
 		w.base = nil
 		return "", err
 	}
-	w.base, w.left = next, next.hash
+	w.base, w.left, w.had = next, next.hash, held{next.hash, next.store}
 	if w.pushes++; w.pushes%256 == 0 {
 		w.base = nil // and with it the objects of all commits since
 	}
@@ -184,7 +188,7 @@ func (w *Writer) refresh(ctx context.Context) error {
 	if w.base != nil {
 		known = w.base.hash
 	}
-	tip, store, err := w.fetch(ctx, known)
+	tip, store, err := w.fetch(ctx, known, w.had)
 	switch {
 	case errors.Is(err, ErrNoBranch):
 		w.base, err = newBase()
