@@ -14,7 +14,7 @@ FLAGS := -trimpath -tags grpcnotrace
 LAVISH := GOGC=400
 BUILD := $(LAVISH) $(GO) build $(FLAGS) -ldflags "-s -w"
 
-.PHONY: build box cluster cluster-down images stage demo demo-down test lint vulncheck unit prove e2e box-test bench bench-plan bench-swap bench-sidecar soak test-vm
+.PHONY: build box cluster cluster-down images stage demo demo-down test lint vulncheck unit prove e2e box-test bench bench-plan bench-swap bench-sidecar bench-git soak test-vm
 build: ## the four programs into bin/
 	$(BUILD) -o bin/ ./cmd/...
 
@@ -97,3 +97,7 @@ bench-swap: stage ## the swap itself: its steps, its silence, a hundred pods at 
 bench-sidecar: build ## what a sidecar costs: binary, memory, start, POST to signal
 	@$(BUILD) -o $(TOOLS)/ ./test/benchsidecar
 	@unshare --pid --fork --mount-proc $(TOOLS)/benchsidecar # as in a pod: few processes to look at
+
+bench-git: ## what Git costs: polls, fetches, commits, memory; git's own program beside it
+	@$(BUILD) -o $(TOOLS)/ ./test/benchgit
+	@$(TOOLS)/benchgit
