@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -146,6 +147,9 @@ func (s *Snapshot) Files(dir string) ([]File, error) {
 
 func (s *Snapshot) collect(tree *object.Tree, dir string, files *[]File) error {
 	for _, e := range tree.Entries {
+		if strange(e.Name) {
+			return fmt.Errorf("directory %s of commit %s has an entry %q, which no file can be called", dir, s.Commit, e.Name)
+		}
 		name := path.Join(dir, e.Name)
 		if len(*files) >= MaxFiles {
 			return fmt.Errorf("more than %d files below %s", MaxFiles, dir)
@@ -172,4 +176,10 @@ func (s *Snapshot) collect(tree *object.Tree, dir string, files *[]File) error {
 		}
 	}
 	return nil
+}
+
+// strange is what git itself never writes, but a server may send: a name that leads
+// elsewhere.
+func strange(name string) bool {
+	return name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00")
 }
