@@ -1,0 +1,103 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"hotpatch.dev/hotpatch/gitsource"
+)
+
+// clocked is a server on which nothing is new; it notes when it is asked.
+type clocked struct {
+	polls []time.Time
+	fails bool
+}
+
+func (c *clocked) Newer(context.Context, string) (*gitsource.Snapshot, error) {
+	c.polls = append(c.polls, time.Now())
+	if c.fails {
+		return nil, errors.New("the server is away")
+	}
+	return nil, nil
+}
+
+// pollsWithin is when a source is polled by a schedule for a while, on a clock that
+// goes on when everybody waits. It starts at midnight UTC, 2000-01-01, a Saturday.
+func pollsWithin(t *testing.T, d, interval time.Duration, spec string, fails bool) []time.Time {
+	t.Helper()
+	schedule, err := gitsource.ParseSchedule(interval, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &clocked{fails: fails}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), d)
+		defer cancel()
+		f := &follower{source: server, schedule: schedule, metrics: newMetrics(), poll: newTrigger(), found: func() {}, polled: func() {},
+			newest: &rendered{snapshot: &gitsource.Snapshot{}}}
+		f.follow(ctx)
+	})
+	return server.polls
+}
+
+func gaps(polls []time.Time) (between []time.Duration) {
+	for i := 1; i < len(polls); i++ {
+		between = append(between, polls[i].Sub(polls[i-1]))
+	}
+	return between
+}
+
+// Many clusters with the same interval drift apart.
+func TestIntervalsJitter(t *testing.T) {
+	polls := pollsWithin(t, 24*time.Hour, 30*time.Second, "", false)
+	between := gaps(polls)
+	if least, most := slices.Min(between), slices.Max(between); least < 27*time.Second || most > 33*time.Second || most-least < 4*time.Second {
+		t.Errorf("from %s to %s between two polls", least, most)
+	}
+	if n := len(polls); n < 2800 || n > 2960 {
+		t.Errorf("%d polls in a day, want some 2880", n)
+	}
+}
+
+func TestCronSpecsKeepTheClock(t *testing.T) {
+	shanghai := time.FixedZone("CST", 8*60*60)
+	for spec, want := range map[string]struct {
+		polls int
+		at    func(time.Time) bool
+	}{
+		"*/5 * * * *":                      {24 * 12 * 7, func(p time.Time) bool { return p.UTC().Minute()%5 == 0 }},
+		"CRON_TZ=UTC 0 6 * * *":            {7, func(p time.Time) bool { return p.UTC().Hour() == 6 }},
+		"CRON_TZ=Asia/Shanghai 30 5 * * 1": {1, func(p time.Time) bool { p = p.In(shanghai); return p.Weekday() == time.Monday && p.Hour() == 5 }},
+		"@hourly":                          {24 * 7, func(p time.Time) bool { return p.UTC().Minute() == 0 }},
+	} {
+		polls := pollsWithin(t, 7*24*time.Hour-time.Second, 0, spec, false)[1:] // the first is at the start
+		if want.polls == 24*12*7 || want.polls == 24*7 {
+			want.polls-- // that of midnight, at which it started
+		}
+		if len(polls) != want.polls {
+			t.Errorf("%s: %d polls in a week, want %d", spec, len(polls), want.polls)
+		}
+		for _, p := range polls {
+			if !want.at(p) || p.Second() != 0 {
+				t.Errorf("%s: polled at %s", spec, p)
+			}
+		}
+	}
+}
+
+// A server that is away is asked soon again, then more and more rarely, but never
+// more rarely than usual.
+func TestFailedPollsAreRepeatedSooner(t *testing.T) {
+	between := gaps(pollsWithin(t, time.Hour, 10*time.Minute, "", true))
+	if between[0] > 2*time.Second || between[3] < between[0] || slices.Max(between) > lastRetry*6/5 {
+		t.Errorf("between polls: %v", between)
+	}
+	often := gaps(pollsWithin(t, 10*time.Minute, 5*time.Second, "", true))
+	if slices.Max(often) > 5500*time.Millisecond {
+		t.Errorf("with a short interval: %v", often)
+	}
+}
