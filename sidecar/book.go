@@ -156,7 +156,10 @@ func (b *book) change(f func(*page) error) error {
 // forget removes the notes of updates whose end is on the disk.
 func (b *book) forget() {
 	for path := range b.notes {
-		if b.page.Files[path].Next == nil && b.root.Remove(begunName(path)) == nil {
+		if b.page.Files[path].Next != nil {
+			continue
+		}
+		if err := b.root.Remove(begunName(path)); err == nil || errors.Is(err, fs.ErrNotExist) {
 			delete(b.notes, path)
 		}
 	}
