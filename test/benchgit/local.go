@@ -49,6 +49,7 @@ func renders(ctx context.Context, s *server) error {
 		return err
 	}
 	known := ""
+	var renderer render.Renderer
 	for v := 1; v <= 2; v++ {
 		snapshot, err := source.Newer(ctx, known)
 		if err != nil {
@@ -56,7 +57,7 @@ func renders(ctx context.Context, s *server) error {
 		}
 		known = snapshot.Commit
 		began := time.Now()
-		result := render.Render(tree{snapshot}, ".")
+		result := renderer.Render(tree{snapshot}, ".")
 		took := time.Since(began)
 		if len(result.Items) != 1000 || len(result.Errors) > 0 {
 			return fmt.Errorf("%d HotPatches: %w", len(result.Items), errors.Join(result.Errors...))

@@ -180,7 +180,7 @@ type tree struct{ *gitsource.Snapshot }
 func (t tree) Files(dir string) (files []render.File, err error) {
 	found, err := t.Snapshot.Files(dir)
 	for _, f := range found {
-		files = append(files, render.File{Path: f.Path, Size: f.Size, Kind: render.Kind(f.Kind)})
+		files = append(files, render.File{Path: f.Path, Size: f.Size, Kind: render.Kind(f.Kind), ID: f.ID})
 	}
 	return files, err
 }
