@@ -36,8 +36,8 @@ func (d *digests) get(ctx context.Context, hotpatch, image string) (digest strin
 		return digest, due, nil
 	}
 	job := "image of " + hotpatch + " " + image
-	failed := d.jobs.failed(job, "")
 	due = d.jobs.start(ctx, job, "", func(ctx context.Context) error { return d.resolve(ctx, hotpatch, image) })
+	failed := d.jobs.failed(job, "") // after that: whoever waits until it is due waits for nothing older
 	return "", due, cmp.Or(failed, errWaiting)
 }
 

@@ -17,13 +17,17 @@ const mountCredentials = `[
 {"op":"add","path":"/spec/template/spec/volumes/-","value":{"name":"analysis-e2e","secret":{"secretName":"analysis-e2e"}}},
 {"op":"add","path":"/spec/template/spec/containers/0/volumeMounts/-","value":{"name":"analysis-e2e","mountPath":"/etc/hotpatch/analysis/e2e","readOnly":true}}]`
 
+const unmountCredentials = `{"spec":{"template":{"spec":{
+"volumes":[{"name":"analysis-e2e","$patch":"delete"}],
+"containers":[{"name":"reconciler","volumeMounts":[{"mountPath":"/etc/hotpatch/analysis/e2e","$patch":"delete"}]}]}}}}`
+
 // What is measured may ask who wants to know: the reconciler tells whom its Secret
 // names, and nobody else.
 func TestGatesHaveCredentials(t *testing.T) {
 	s := open(t)
 	guarded := s.guarded("a-token-of-e2e")
-	s.kubectl("-n", stage.System, "create", "secret", "generic", "analysis-e2e", "--from-literal=hosts="+guarded.host, "--from-literal=token=a-token-of-e2e")
 	t.Cleanup(s.endCredentials)
+	s.kubectl("-n", stage.System, "create", "secret", "generic", "analysis-e2e", "--from-literal=hosts="+guarded.host, "--from-literal=token=a-token-of-e2e")
 	s.kubectl("-n", stage.System, "patch", "deployment", "hotpatch-reconciler", "--type=json", "-p", mountCredentials)
 	s.kubectl("-n", stage.System, "rollout", "status", "deployment/hotpatch-reconciler", "--timeout=60s")
 
@@ -58,9 +62,9 @@ func (s *scene) endCredentials() {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	for _, args := range [][]string{
-		{"rollout", "undo", "deployment/hotpatch-reconciler"},
+		{"patch", "deployment", "hotpatch-reconciler", "--type=strategic", "-p", unmountCredentials},
 		{"rollout", "status", "deployment/hotpatch-reconciler", "--timeout=50s"},
-		{"delete", "secret", "analysis-e2e"},
+		{"delete", "secret", "analysis-e2e", "--ignore-not-found"},
 	} {
 		if _, err := on.Kubectl(ctx, append([]string{"-n", stage.System}, args...)...); err != nil {
 			s.Error(err)
