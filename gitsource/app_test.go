@@ -68,7 +68,7 @@ func (f *forge) hand(w http.ResponseWriter, r *http.Request, path string) {
 		_ = json.NewEncoder(w).Encode(what)
 	}
 	switch {
-	case err != nil || claims.ExpiresAt.Sub(time.Now()) > 10*time.Minute:
+	case err != nil || time.Until(claims.ExpiresAt.Time) > 10*time.Minute:
 		answer(http.StatusUnauthorized, map[string]string{"message": "A JSON web token could not be decoded"})
 	case r.Method != http.MethodPost || path != "/app/installations/42/access_tokens":
 		answer(http.StatusNotFound, map[string]string{"message": "Not Found"})

@@ -67,5 +67,5 @@ func (t sshTalk) ask(_ context.Context, request []byte) (io.ReadCloser, error) {
 	if _, err := t.in.Write(request); err != nil {
 		return nil, t.why(err)
 	}
-	return io.NopCloser(explained{t.sshSession}), nil
+	return io.NopCloser(explained(t)), nil
 }

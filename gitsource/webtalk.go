@@ -117,8 +117,9 @@ func (t *webTalk) greet(ctx context.Context, url string) (base string, err error
 	if answer.StatusCode != http.StatusOK || !found {
 		return "", errOlder
 	}
-	kind, said, err := readLine(answer.Body)
+	_, said, err := readLine(answer.Body)
 	if err == nil && strings.HasPrefix(string(said), "# service=") {
+		var kind mark
 		if kind, _, err = readLine(answer.Body); err == nil && kind == flush {
 			_, said, err = readLine(answer.Body)
 		}

@@ -34,7 +34,7 @@ func TestGatesHaveCredentials(t *testing.T) {
 	gates := fmt.Sprintf(`  rollout:
     analysis:
     - {name: lobby, when: [before], http: {url: "http://%[1]s/lobby", credentials: e2e}, success: result.matches > 0}
-    - {name: errors, when: [between], prometheus: {address: "http://%[1]s", query: errors, credentials: e2e}, success: result[0] < 0.05}
+    - {name: errors, when: [between], prometheus: {address: "http://%[1]s", query: errors, credentials: e2e}, success: "result[0] < 0.05"}
 `, guarded.host)
 	s.edit(stage.Images, "newTag: v1", "newTag: v2")
 	s.edit(stage.Policy, "  rollout:\n", gates)

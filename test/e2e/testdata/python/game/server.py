@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import signal
+import socketserver
 import sys
 
 level = {"name": "none"}
@@ -31,4 +32,5 @@ class Game(http.server.BaseHTTPRequestHandler):
 
 signal.signal(signal.SIGHUP, load)
 load()
-http.server.ThreadingHTTPServer(("", 8000), Game).serve_forever()
+socketserver.ThreadingTCPServer.daemon_threads = True
+socketserver.ThreadingTCPServer(("", 8000), Game).serve_forever()  # asks no DNS for its own name
