@@ -167,7 +167,9 @@ func TestPushFaults(t *testing.T) {
 	} {
 		for _, at := range []gittest.Site{gittest.ListForPush, gittest.Push} {
 			w := writer(t, repo.URL, "hotpatch-status")
-			w.Timeout = 400 * time.Millisecond
+			if name == "hangs" {
+				w.Timeout = 2 * time.Second // long enough for all before it
+			}
 			repo.Break(at, c.fault)
 			_, err := w.Commit(t.Context(), put("a", name+string(at)))
 			repo.Break(at, nil)

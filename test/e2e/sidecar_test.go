@@ -13,6 +13,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/test/stage"
@@ -32,9 +34,29 @@ func (s *scene) puts(name string) corev1.Pod {
 			s.Error(err)
 		}
 	})
+	s.forgets("e2e-" + name)
 	s.kubectl("apply", "-f", file)
 	s.kubectl("-n", stage.Namespace, "wait", "--for=condition=Ready", "--timeout=60s", "pod/e2e-"+name)
 	return s.pod("e2e-" + name)
+}
+
+// forgets takes away what sidecars have recorded of a pod of that name: one made anew
+// would restore it, from servers that are gone.
+func (s *scene) forgets(pod string) {
+	s.Helper()
+	results := on.Kube.CoreV1().ConfigMaps("kube-system")
+	known, err := results.Get(s.ctx, "sidecar-result", metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return
+	}
+	s.must(err)
+	for key := range known.Data {
+		if strings.Contains(key, pod) {
+			delete(known.Data, key)
+		}
+	}
+	_, err = results.Update(s.ctx, known, metav1.UpdateOptions{})
+	s.must(err)
 }
 
 // pod is the only one of an app.
