@@ -58,9 +58,11 @@ func (p *pins) alias(image string) (there string, back func(string) string) {
 	return image, func(found string) string { return found }
 }
 
-// ignored names what running containers will not take of their new images.
-func (p *pins) ignored(ctx context.Context, containers []api.DesiredContainer, pods []plan.Pod) []string {
+// ignored names what running containers will not take of their new images; of those
+// that say so, by container, that is a refusal.
+func (p *pins) ignored(ctx context.Context, containers []api.DesiredContainer, pods []plan.Pod) (warnings []string, refusals map[string]string) {
 	said := map[string]bool{}
+	refusals = map[string]string{}
 	for _, c := range containers {
 		owns := map[string]bool{}
 		for _, pod := range pods {
@@ -69,33 +71,36 @@ func (p *pins) ignored(ctx context.Context, containers []api.DesiredContainer, p
 		delete(owns, "")
 		delete(owns, c.Image)
 		for own := range owns {
-			if words := p.compare(ctx, own, c); words != "" {
+			if words, refuses := p.compare(ctx, own, c); refuses {
+				refusals[c.Name] = words
+			} else if words != "" {
 				said[words] = true
 			}
 		}
 	}
-	return slices.Sorted(maps.Keys(said))
+	return slices.Sorted(maps.Keys(said)), refusals
 }
 
-// compare is a warning about one container with one own image, "" for none.
-func (p *pins) compare(ctx context.Context, own string, c api.DesiredContainer) string {
+// compare is a warning about one container with one own image, "" for none, and
+// whether it is more than that.
+func (p *pins) compare(ctx context.Context, own string, c api.DesiredContainer) (words string, refuses bool) {
 	var configs []v1.ImageConfig
 	for _, image := range []string{own, c.Image} {
 		there, _ := p.alias(image)
 		config, err := p.resolver.Config(ctx, there)
 		if err != nil {
-			return fmt.Sprintf("container %s: what it will not take of the new image's configuration is not known: %v", c.Name, err)
+			return fmt.Sprintf("container %s: what it will not take of the new image's configuration is not known: %v", c.Name, err), false
 		}
 		configs = append(configs, config)
 	}
 	ignored := imageconfig.Ignored(configs[0], configs[1])
 	switch {
 	case ignored == "":
-		return ""
+		return "", false
 	case c.ImageConfig == api.ImageConfigRefuse:
-		return fmt.Sprintf("container %s will be left alone: it would run on without the new image's %s, and imageConfig is Refuse", c.Name, ignored)
+		return fmt.Sprintf("container %s will be left alone: it would run on without the new image's %s, and imageConfig is Refuse", c.Name, ignored), true
 	}
-	return fmt.Sprintf("container %s runs on without the new image's %s", c.Name, ignored)
+	return fmt.Sprintf("container %s runs on without the new image's %s", c.Name, ignored), false
 }
 
 // pinFiles are the wanted files by digest. URLs are where the reconciler serves

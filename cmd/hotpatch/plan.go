@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -132,7 +133,8 @@ func (p *planner) planOne(ctx context.Context, cluster *cluster, wishes wishes, 
 		input.Progress = made.Progress // which the reconciler records, and goes on
 		made = plan.Make(input)
 	}
-	warnings := slices.Concat(made.Warnings, p.images.ignored(ctx, w.revision.Containers, pods))
+	ignored, refused := p.images.ignored(ctx, w.revision.Containers, pods)
+	warnings := slices.Concat(made.Warnings, ignored, slices.Collect(maps.Values(refused)))
 	slices.Sort(warnings)
 	made.Warnings = slices.Compact(warnings) // the agents may have said the same
 	return made, nil

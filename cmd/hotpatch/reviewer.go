@@ -132,6 +132,9 @@ func (r *reviewer) one(ctx context.Context, base, head side, key string, known a
 	if !is {
 		change.Change = "removed"
 		change.Notes = []string{"its pods stay as they are, and nothing is asked of them any more"}
+		if before.HotPatch.Spec.OnDelete == api.DeleteRestore {
+			change.Notes = []string{"its containers go back to their own images; onDelete is Restore"}
+		}
 		return change, nil, nil
 	}
 	from, to := map[string]edition{}, r.images(ctx, after, known)
@@ -148,29 +151,53 @@ func (r *reviewer) one(ctx context.Context, base, head side, key string, known a
 	if to.err == nil {
 		change.Revision = to.revision.ID
 	}
-	return change, to.refused, r.follow(ctx, &change, &to.wished)
+	refused, err := r.follow(ctx, &change, &to.wished)
+	return change, append(to.refused, refused...), err
 }
 
-// follow tells which pods would change.
-func (r *reviewer) follow(ctx context.Context, change *reviewed, w *wished) error {
+// follow tells which pods would change, and what of that agents would refuse.
+func (r *reviewer) follow(ctx context.Context, change *reviewed, w *wished) (refused []refusal, err error) {
 	pods, seenIn, err := r.pods(ctx, w)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	switch seenIn {
 	case "":
 		change.Notes = append(change.Notes, "which pods would change is not known: there is no record of it, and no cluster was looked at")
-		return nil
+		return nil, nil
 	case seenInCluster:
 		if w.err == nil {
-			change.Notes = append(change.Notes, r.planner.images.ignored(ctx, w.revision.Containers, pods)...)
+			notes, wrong := r.planner.images.ignored(ctx, w.revision.Containers, pods)
+			change.Notes, refused = append(change.Notes, notes...), w.imageConfigs(wrong)
 		}
+	case seenInRecord:
+		change.Notes = append(change.Notes, unjudged(w.revision.Containers)...)
 	}
 	change.Pods = courseOf(w, pods, seenIn)
 	if seenIn == seenInRecord && len(change.Pods.Order) > 1 {
 		change.Notes = append(change.Notes, "the record knows no priority, age or zone of pods, which may put them in another order")
 	}
-	return nil
+	return refused, nil
+}
+
+// imageConfigs are the refusals of containers, by name.
+func (w *wished) imageConfigs(wrong map[string]string) (all []refusal) {
+	for i, c := range w.HotPatch.Spec.Containers {
+		if why := wrong[c.Name]; why != "" {
+			all = append(all, refusal{w.File, "HotPatch " + w.HotPatch.Key(), fmt.Sprintf("spec.containers[%d].imageConfig", i), why})
+		}
+	}
+	return all
+}
+
+// unjudged says what the record alone cannot tell.
+func unjudged(containers []api.DesiredContainer) (notes []string) {
+	for _, c := range containers {
+		if c.ImageConfig == api.ImageConfigRefuse && c.Image != "" {
+			notes = append(notes, fmt.Sprintf("container %s is left alone if the new image's configuration differs from that of its own; that takes a cluster to tell (--kubeconfig)", c.Name))
+		}
+	}
+	return notes
 }
 
 // Where pods were seen.
