@@ -40,6 +40,7 @@ Commands:
   suspend NAME         have nothing new start, by a commit (--namespace, --all)
   resume NAME          let it start again, by a commit (--namespace, --all)
   rollback NAME        ask for the stable revision again, by a commit
+  sync URL             have a reconciler poll Git now
   status-branch compact
                        shorten the history of the branch with the results
   version              print the version
@@ -111,6 +112,20 @@ Flags:
 
 Example:
   PROGRAM plan ./hotpatch --kubeconfig ~/.kube/prod
+`,
+	"sync": `Have a reconciler poll Git now instead of when its time comes.
+
+Usage:
+  PROGRAM sync [URL] [flags]
+
+URL is where its Service is reached (default $HOTPATCH_URL), as through
+"kubectl -n hotpatch-system port-forward service/hotpatch-reconciler 8080".
+
+Flags:
+      --token-file FILE  with the token that it wants (HOTPATCH_TRIGGER_TOKEN_FILE)
+
+Example:
+  PROGRAM sync http://localhost:8080 --token-file trigger-token
 `,
 	"status-branch": `Shorten the history of the branch with the results.
 

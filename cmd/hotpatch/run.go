@@ -36,6 +36,7 @@ var commands = map[string]func(context.Context, Streams, []string) error{
 	"suspend":  suspend,
 	"resume":   resume,
 	"rollback": rollback,
+	"sync":     sync,
 	"version":  version,
 
 	"status-branch": statusBranch,
