@@ -43,16 +43,22 @@ func TestTimeBringsThePassThatAPlanAskedFor(t *testing.T) {
 	if len(pods.log) > 0 {
 		t.Fatalf("game-1 does not wait: %q", pods.log)
 	}
-	select {
-	case <-s.trigger.wake:
-	case <-time.After(10 * time.Second):
-		t.Fatal("no pass after a second")
+	var why cause
+	for why&timeCame == 0 { // it also came to be in force, which has others looked at
+		if len(pods.log) > 0 {
+			t.Fatalf("game-1 does not wait: the pass for %q wrote %q", why.names(), pods.log)
+		}
+		select {
+		case <-s.trigger.wake:
+		case <-time.After(10 * time.Second):
+			t.Fatal("no pass after a second")
+		}
+		why = s.trigger.take()
+		s.pass(context.Background(), why)
+		s.jobs.wait()
 	}
-	why := s.trigger.take()
-	s.pass(context.Background(), why)
-	s.jobs.wait()
 	told := func(line string) bool { return strings.HasPrefix(line, "game-1@7 desired=") }
-	if why != timeCame || !slices.ContainsFunc(pods.log, told) {
+	if !slices.ContainsFunc(pods.log, told) {
 		t.Errorf("the pass for %q wrote %q", why.names(), pods.log)
 	}
 }
