@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -97,7 +98,7 @@ func newRSA(t *testing.T) *rsa.PrivateKey {
 }
 
 func ofRSA(key *rsa.PrivateKey) string {
-	return inPEM("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key))
+	return string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}))
 }
 
 func TestAGitHubApp(t *testing.T) {

@@ -1,16 +1,9 @@
 package gitsource
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -21,78 +14,18 @@ import (
 	"time"
 
 	"hotpatch.dev/hotpatch/gitsource/gittest"
+	"hotpatch.dev/hotpatch/internal/certtest"
 )
-
-// authority makes certificates.
-type authority struct {
-	key  *ecdsa.PrivateKey
-	cert *x509.Certificate
-}
-
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	a := &authority{}
-	a.key, a.cert = issue(t, "an authority", nil, true)
-	return a
-}
-
-func issue(t *testing.T, name string, by *authority, isCA bool) (*ecdsa.PrivateKey, *x509.Certificate) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: isCA, BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
-	}
-	parent, signer := template, key
-	if by != nil {
-		parent, signer = by.cert, by.key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key, cert
-}
-
-// pair is a certificate and its key in PEM form.
-func (a *authority) pair(t *testing.T, name string) (cert, key string) {
-	t.Helper()
-	private, public := issue(t, name, a, false)
-	der, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return inPEM("CERTIFICATE", public.Raw), inPEM("PRIVATE KEY", der)
-}
-
-func inPEM(kind string, der []byte) string {
-	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
-}
 
 // overTLS serves a repository to those whom an authority knows, if there is one; the
 // server's own certificate is for git.example and loopback.
-func overTLS(t *testing.T, repo *gittest.Repo, own, clients *authority) *httptest.Server {
+func overTLS(t *testing.T, repo *gittest.Repo, own, clients *certtest.Authority) *httptest.Server {
 	t.Helper()
-	cert, key := own.pair(t, "git.example")
-	pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
-	if err != nil {
-		t.Fatal(err)
-	}
 	server := httptest.NewUnstartedServer(repo.Server)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{own.TLS(own.Pair("git.example"))}}
 	if clients != nil {
-		server.TLS.ClientCAs = x509.NewCertPool()
-		server.TLS.ClientCAs.AddCert(clients.cert)
+		server.TLS.ClientCAs = clients.Pool()
 		server.TLS.ClientAuth = tls.RequireAndVerifyClientCert
 	}
 	server.StartTLS()
@@ -103,10 +36,10 @@ func overTLS(t *testing.T, repo *gittest.Repo, own, clients *authority) *httptes
 // A client's certificate is shown, for reading and for writing, and read anew when it
 // rotates. So are the authorities.
 func TestClientCertificates(t *testing.T) {
-	repo, own, clients, others := gittest.NewRepo(t), newAuthority(t), newAuthority(t), newAuthority(t)
+	repo, own, clients, others := gittest.NewRepo(t), certtest.New(t), certtest.New(t), certtest.New(t)
 	server := overTLS(t, repo, own, clients)
-	cert, key := clients.pair(t, "hotpatch")
-	auth := Auth{CAFile: private(t, inPEM("CERTIFICATE", own.cert.Raw)), ClientCertFile: private(t, cert), ClientKeyFile: private(t, key)}
+	shown := clients.Pair("hotpatch")
+	auth := Auth{CAFile: private(t, own.PEM()), ClientCertFile: private(t, shown.Cert), ClientKeyFile: private(t, shown.Key)}
 	o := Options{URL: server.URL + "/repo.git", Branch: "main", Auth: auth, Timeout: 5 * time.Second}
 	s, err := NewSource(o)
 	if err != nil {
@@ -134,31 +67,31 @@ func TestClientCertificates(t *testing.T) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
-	strange, strangeKey := others.pair(t, "stranger")
-	rotate(auth.ClientCertFile, strange)
+	strange := others.Pair("stranger")
+	rotate(auth.ClientCertFile, strange.Cert)
 	fails("private key does not match")
-	rotate(auth.ClientKeyFile, strangeKey)
+	rotate(auth.ClientKeyFile, strange.Key)
 	fails("check --git-client-cert-file")
-	cert, key = clients.pair(t, "hotpatch")
-	rotate(auth.ClientCertFile, cert)
-	rotate(auth.ClientKeyFile, key)
+	shown = clients.Pair("hotpatch")
+	rotate(auth.ClientCertFile, shown.Cert)
+	rotate(auth.ClientKeyFile, shown.Key)
 	if _, err := s.Newer(t.Context(), known); err != nil {
 		t.Errorf("after the rotation: %v", err)
 	}
-	rotate(auth.CAFile, inPEM("CERTIFICATE", others.cert.Raw))
+	rotate(auth.CAFile, others.PEM())
 	fails("--git-ca-file")
 	rotate(auth.CAFile, "garbage")
 	fails("holds no certificate in PEM form")
-	rotate(auth.CAFile, inPEM("CERTIFICATE", own.cert.Raw))
+	rotate(auth.CAFile, own.PEM())
 	if _, err := s.Newer(t.Context(), known); err != nil {
 		t.Errorf("with its authority again: %v", err)
 	}
 }
 
 func TestAServerThatWantsACertificateSaysSo(t *testing.T) {
-	repo, own := gittest.NewRepo(t), newAuthority(t)
-	server := overTLS(t, repo, own, newAuthority(t))
-	s, err := NewSource(Options{URL: server.URL + "/repo.git", Branch: "main", Auth: Auth{CAFile: private(t, inPEM("CERTIFICATE", own.cert.Raw))}})
+	repo, own := gittest.NewRepo(t), certtest.New(t)
+	server := overTLS(t, repo, own, certtest.New(t))
+	s, err := NewSource(Options{URL: server.URL + "/repo.git", Branch: "main", Auth: Auth{CAFile: private(t, own.PEM())}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,14 +139,14 @@ func newProxy(t *testing.T, to string) (string, *atomic.Int64) {
 
 // The proxy is asked for the name git.example, which nobody else could find.
 func TestProxies(t *testing.T) {
-	repo, own := gittest.NewRepo(t), newAuthority(t)
+	repo, own := gittest.NewRepo(t), certtest.New(t)
 	server := overTLS(t, repo, own, nil)
 	proxy, through := newProxy(t, server.Listener.Addr().String())
 	read := func(env, value, none string) error {
 		t.Setenv("HTTPS_PROXY", "")
 		t.Setenv("NO_PROXY", none)
 		t.Setenv(env, value)
-		s, err := NewSource(Options{URL: "https://git.example/repo.git", Branch: "main", Timeout: 5 * time.Second, Auth: Auth{CAFile: private(t, inPEM("CERTIFICATE", own.cert.Raw))}})
+		s, err := NewSource(Options{URL: "https://git.example/repo.git", Branch: "main", Timeout: 5 * time.Second, Auth: Auth{CAFile: private(t, own.PEM())}})
 		if err != nil {
 			t.Fatal(err)
 		}

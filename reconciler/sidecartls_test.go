@@ -2,16 +2,9 @@ package reconciler
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/hex"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -22,63 +15,9 @@ import (
 	"time"
 
 	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/internal/certtest"
 	"hotpatch.dev/hotpatch/sidecar"
 )
-
-// authority signs certificates of the names it is asked for.
-type authority struct {
-	t    *testing.T
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func newAuthority(t *testing.T) *authority {
-	a := &authority{t: t}
-	template := &x509.Certificate{Subject: pkix.Name{CommonName: "test CA"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	a.cert, a.key = a.sign(template)
-	return a
-}
-
-func (a *authority) sign(template *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	template.SerialNumber, template.NotBefore, template.NotAfter = big.NewInt(time.Now().UnixNano()), time.Now().Add(-time.Minute), time.Now().Add(time.Hour)
-	parent, signer := a.cert, a.key
-	if parent == nil {
-		parent, signer = template, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return cert, key
-}
-
-// write puts ca.crt, tls.crt and tls.key into dir, as Secrets have them.
-func (a *authority) write(dir, name string) {
-	a.t.Helper()
-	cert, key := a.sign(&x509.Certificate{DNSNames: []string{name}})
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	for file, block := range map[string]*pem.Block{
-		"ca.crt":  {Type: "CERTIFICATE", Bytes: a.cert.Raw},
-		"tls.crt": {Type: "CERTIFICATE", Bytes: cert.Raw},
-		"tls.key": {Type: "PRIVATE KEY", Bytes: der},
-	} {
-		if err := os.WriteFile(filepath.Join(dir, file), pem.EncodeToMemory(block), 0o600); err != nil {
-			a.t.Fatal(err)
-		}
-	}
-}
 
 // runSidecar runs the real one and returns its "ip:port" and the directory of its
 // files.
@@ -120,11 +59,11 @@ func runSidecar(t *testing.T, lines string) (address, dir string) {
 
 // secured is a sidecar that takes the reconciler's certificate and nobody else's,
 // and how it is called.
-func secured(t *testing.T) (address, dir string, over SidecarTLS, keys string, ca *authority) {
+func secured(t *testing.T) (address, dir string, over SidecarTLS, keys string, ca *certtest.Authority) {
 	server, own := t.TempDir(), t.TempDir()
-	ca = newAuthority(t)
-	ca.write(server, "hotpatch-sidecar")
-	ca.write(own, "hotpatch-reconciler")
+	ca = certtest.New(t)
+	ca.Write(server, ca.Pair("hotpatch-sidecar"))
+	ca.Write(own, ca.Pair("hotpatch-reconciler"))
 	address, dir = runSidecar(t, fmt.Sprintf("tls: {certFile: %[1]s/tls.crt, keyFile: %[1]s/tls.key, clientCAFile: %[1]s/ca.crt}\nauth: {clientCertificate: {allowedNames: [hotpatch-reconciler]}}\n", server))
 	return address, dir, SidecarTLS{CAFile: own + "/ca.crt", CertFile: own + "/tls.crt", KeyFile: own + "/tls.key", ServerName: "hotpatch-sidecar"}, own, ca
 }
@@ -150,7 +89,9 @@ func TestSidecarsAreCalledOverHTTPS(t *testing.T) {
 	nobody.CertFile, nobody.KeyFile = "", ""
 	other.ServerName = "somebody-else"
 	stranger.CAFile = t.TempDir() + "/ca.crt"
-	newAuthority(t).write(filepath.Dir(stranger.CAFile), "x")
+	if err := os.WriteFile(stranger.CAFile, []byte(certtest.New(t).PEM()), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for what, c := range map[string]struct {
 		over SidecarTLS
 		want string
@@ -182,11 +123,11 @@ func TestSidecarCertificatesRotate(t *testing.T) {
 	if err := update("v1"); err != nil {
 		t.Fatal(err)
 	}
-	ca.write(own, "somebody")
+	ca.Write(own, ca.Pair("somebody"))
 	if err := update("v2"); err == nil || !strings.Contains(err.Error(), "answers 403") {
 		t.Errorf("with a new certificate of another name: %v", err)
 	}
-	ca.write(own, "hotpatch-reconciler")
+	ca.Write(own, ca.Pair("hotpatch-reconciler"))
 	if err := update("v3"); err != nil {
 		t.Errorf("with a new good one: %v", err)
 	}

@@ -1,11 +1,6 @@
 package sidecar
 
 import (
-	"archive/tar"
-	"bytes"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"net/http"
 	"os"
@@ -14,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"hotpatch.dev/hotpatch/internal/certtest"
 	"hotpatch.dev/hotpatch/internal/debian"
 )
 
@@ -61,55 +57,24 @@ func TestRedisTakesCertificates(t *testing.T) {
 	send := strings.NewReplacer("DIR", dir+"/tls", "PORT", secure).Replace(
 		`CONFIG SET tls-port PORT tls-auth-clients no tls-cert-file DIR/tls.crt tls-key-file DIR/tls.key tls-ca-cert-file DIR/ca.crt\r\n`)
 	w := newWorld(t, instead("fileDir: "+dir+"\n        loadPatchType: request\n        request: {port: "+port+`, send: "`+send+`", expect: '^\+OK'}`))
-	sees := func(c *certs) error {
-		roots := x509.NewCertPool()
-		roots.AddCert(c.ca)
-		conn, err := tls.Dial("tcp", "127.0.0.1:"+secure, &tls.Config{RootCAs: roots, ServerName: "redis"})
-		if err == nil {
-			err = conn.Close()
-		}
-		return err
-	}
-	var last *certs
+	var last *certtest.Authority
 	for _, version := range []string{"v1", "v2"} {
-		last = newCerts(t)
-		archive := last.archive(last.of("redis"))
+		last = certtest.New(t)
+		archive := last.Archive(last.Pair("redis"))
 		w.serves(func(rw http.ResponseWriter, _ *http.Request) { rw.Write(archive) })
 		w.mustPost(version, "/tls.tar", "extract", "1")
-		if err := sees(last); err != nil {
+		if err := last.Sees("127.0.0.1:"+secure, "redis"); err != nil {
 			t.Errorf("%s: %v", version, err)
 		}
 	}
-	mixed := last.of("redis")
-	mixed.PrivateKey = last.of("redis").PrivateKey
-	archive := last.archive(mixed)
+	mixed := last.Pair("redis")
+	mixed.Key = last.Pair("redis").Key
+	archive := last.Archive(mixed)
 	w.serves(func(rw http.ResponseWriter, _ *http.Request) { rw.Write(archive) })
 	if code, body := w.post("v3", "/tls.tar", "extract", "1"); code != 500 || !strings.Contains(body, "it answered \"-ERR") {
 		t.Errorf("a key that does not fit: %d %q", code, body)
 	}
-	if err := sees(last); err != nil {
+	if err := last.Sees("127.0.0.1:"+secure, "redis"); err != nil {
 		t.Errorf("after the key that does not fit: %v", err)
 	}
-}
-
-// archive has a certificate, its key and its authority in one.
-func (c *certs) archive(pair tls.Certificate) []byte {
-	c.t.Helper()
-	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	var out bytes.Buffer
-	w := tar.NewWriter(&out)
-	for name, block := range map[string]*pem.Block{
-		"tls.crt": {Type: "CERTIFICATE", Bytes: pair.Certificate[0]},
-		"tls.key": {Type: "PRIVATE KEY", Bytes: key},
-		"ca.crt":  {Type: "CERTIFICATE", Bytes: c.ca.Raw},
-	} {
-		text := pem.EncodeToMemory(block)
-		w.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(text))})
-		w.Write(text)
-	}
-	w.Close()
-	return out.Bytes()
 }

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"hotpatch.dev/hotpatch/internal/certtest"
 	"hotpatch.dev/hotpatch/test/stage"
 )
 
@@ -20,10 +21,10 @@ import (
 // the reconciler's certificate, and from nobody else.
 func TestSidecarOverHTTPS(t *testing.T) {
 	g := begin(t, "secure")
-	ca := newAuthority(t)
-	g.secret("secure", "hotpatch-sidecar-tls", ca.files(ca.pair("hotpatch-sidecar")))
-	caller := ca.pair("hotpatch-reconciler")
-	g.secret(stage.System, "hotpatch-reconciler-tls", ca.files(caller))
+	ca := certtest.New(t)
+	g.secret("secure", "hotpatch-sidecar-tls", ca.Files(ca.Pair("hotpatch-sidecar")))
+	caller := ca.Pair("hotpatch-reconciler")
+	g.secret(stage.System, "hotpatch-reconciler-tls", ca.Files(caller))
 	t.Cleanup(func() {
 		g.reconcilerWith("HOTPATCH_SIDECAR_CA_FILE-", "HOTPATCH_SIDECAR_CLIENT_CERT_FILE-", "HOTPATCH_SIDECAR_CLIENT_KEY_FILE-")
 	})
@@ -41,14 +42,14 @@ func TestSidecarOverHTTPS(t *testing.T) {
 		client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: config}}
 		return client.PostForm("https://"+ip+":5000/hot-update", rogue)
 	}
-	if resp, err := ask(ca.trusts("hotpatch-sidecar")); err == nil {
+	if resp, err := ask(ca.Trusts("hotpatch-sidecar")); err == nil {
 		resp.Body.Close()
 		if resp.StatusCode != http.StatusUnauthorized {
 			t.Errorf("without a certificate: %s", resp.Status)
 		}
 	}
-	other := ca.trusts("hotpatch-sidecar")
-	other.Certificates = []tls.Certificate{keys(t, ca.pair("somebody"))}
+	other := ca.Trusts("hotpatch-sidecar")
+	other.Certificates = []tls.Certificate{ca.TLS(ca.Pair("somebody"))}
 	if resp, err := ask(other); err != nil {
 		t.Errorf("with another's certificate: %v", err)
 	} else {
@@ -58,15 +59,6 @@ func TestSidecarOverHTTPS(t *testing.T) {
 		}
 	}
 	g.serves(ip, g.want)
-}
-
-func keys(t *testing.T, p pair) tls.Certificate {
-	t.Helper()
-	both, err := tls.X509KeyPair([]byte(p.cert), []byte(p.key))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return both
 }
 
 // secret makes a Secret for the time of the test.

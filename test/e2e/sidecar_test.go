@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/internal/certtest"
 	"hotpatch.dev/hotpatch/test/stage"
 )
 
@@ -117,15 +118,15 @@ func TestRedisTakesCertificates(t *testing.T) {
 	s.must(client.expect("SET score 7", "+OK"))
 
 	for _, version := range []string{"v1", "v2"} {
-		ca := newAuthority(t)
-		url := s.serve("/"+version+"/tls.tar", ca.archive(ca.pair("redis")))
+		ca := certtest.New(t)
+		url := s.serve("/"+version+"/tls.tar", string(ca.Archive(ca.Pair("redis"))))
 		s.must(s.post(pod.Status.PodIP, "version="+version+"&extract=1&path=tls&url="+url))
-		s.must(ca.sees(pod.Status.PodIP+":6380", "redis"))
+		s.must(ca.Sees(pod.Status.PodIP+":6380", "redis"))
 	}
-	ca := newAuthority(t)
-	mixed := ca.pair("redis")
-	mixed.key = ca.pair("redis").key
-	url := s.serve("/v3/tls.tar", ca.archive(mixed))
+	ca := certtest.New(t)
+	mixed := ca.Pair("redis")
+	mixed.Key = ca.Pair("redis").Key
+	url := s.serve("/v3/tls.tar", string(ca.Archive(mixed)))
 	if err := s.post(pod.Status.PodIP, "version=v3&extract=1&path=tls&url="+url); err == nil || !strings.Contains(err.Error(), "failed to ask the process") || !strings.Contains(err.Error(), "-ERR") {
 		t.Errorf("of a key that does not fit the sidecar says %v", err)
 	}
