@@ -152,6 +152,11 @@ func (r *Reconciler) pin(ctx context.Context, t *tracked) ([]api.DesiredContaine
 	return pinned, errors.Join(errs...)
 }
 
+// noTarget: the workload that a HotPatch names is not there.
+type noTarget struct{ error }
+
+func (e noTarget) Unwrap() error { return e.error }
+
 // digest is what a registry says of an image, or why it does not.
 func (r *Reconciler) digest(ctx context.Context, t *tracked, image string) (string, error) {
 	digest, due, err := r.digests.get(ctx, t.key, image)

@@ -9,11 +9,6 @@ import (
 	"hotpatch.dev/hotpatch/reconciler/render"
 )
 
-// noTarget: the workload that a HotPatch names is not there.
-type noTarget struct{ error }
-
-func (e noTarget) Unwrap() error { return e.error }
-
 // leave has a HotPatch that was taken out of Git want its pods on their own images,
 // as many at once as if it said nothing of that. All it needs is in the record.
 func (t *tracked) leave(commit string) {

@@ -29,7 +29,7 @@ const endLimit = 5 * time.Second
 type execSpec struct{ process *specs.Process }
 
 // readSpec takes what we need out of the OCI spec.
-func (c *Make) readSpec(raw []byte) error {
+func (c *Definition) readSpec(raw []byte) error {
 	var spec specs.Spec
 	if err := json.Unmarshal(raw, &spec); err != nil {
 		return err

@@ -69,12 +69,12 @@ func (r *Runtime) Close() error { return r.client.Close() }
 type Container struct {
 	ID  string
 	PID int
-	Make
+	Definition
 	Labels map[string]string
 }
 
-// Make is what of a container stays as it was made.
-type Make struct {
+// Definition is what of a container stays as it was made.
+type Definition struct {
 	// SnapshotKey of its own root; Parent is the chain of layers below it.
 	SnapshotKey, Parent string
 	// Destinations of its mounts as the OCI spec writes them.
@@ -122,25 +122,25 @@ func (r *Runtime) Made(ctx context.Context, id string) (Container, error) {
 	}
 	c := Container{ID: id, Labels: info.Labels}
 	if known, ok := r.made.Get(id); ok {
-		if c.Make, ok = known.(Make); ok && c.at.Equal(info.CreatedAt) {
+		if c.Definition, ok = known.(Definition); ok && c.at.Equal(info.CreatedAt) {
 			return c, nil
 		}
 	}
-	if c.Make, err = r.read(ctx, info); err == nil {
-		r.made.Add(id, c.Make)
+	if c.Definition, err = r.define(ctx, info); err == nil {
+		r.made.Add(id, c.Definition)
 	}
 	return c, err
 }
 
-// read is what a container is made of; an error for one that cannot be patched.
-func (r *Runtime) read(ctx context.Context, info containers.Container) (Make, error) {
+// define reads what a container is made of; an error for one that cannot be patched.
+func (r *Runtime) define(ctx context.Context, info containers.Container) (Definition, error) {
 	if info.Snapshotter != overlayfs {
-		return Make{}, fmt.Errorf("container %s uses the snapshotter %s; only overlayfs can be hot-patched", info.ID, info.Snapshotter)
+		return Definition{}, fmt.Errorf("container %s uses the snapshotter %s; only overlayfs can be hot-patched", info.ID, info.Snapshotter)
 	}
 	if info.Runtime.Name != "io.containerd.runc.v2" {
-		return Make{}, fmt.Errorf("container %s runs on %s; only runc containers have a root that can be swapped", info.ID, info.Runtime.Name)
+		return Definition{}, fmt.Errorf("container %s runs on %s; only runc containers have a root that can be swapped", info.ID, info.Runtime.Name)
 	}
-	m := Make{SnapshotKey: info.SnapshotKey, at: info.CreatedAt}
+	m := Definition{SnapshotKey: info.SnapshotKey, at: info.CreatedAt}
 	if err := m.readSpec(info.Spec.GetValue()); err != nil {
 		return m, fmt.Errorf("read the OCI spec of container %s: %w", info.ID, err)
 	}

@@ -32,7 +32,7 @@ type object struct {
 var kinds = []string{api.KindHotPatch, api.KindSuspension}
 
 // build builds a root and returns what of it is ours.
-func (r *renderer) build(root string) ([]object, error) {
+func (r *rendering) build(root string) ([]object, error) {
 	disk := filesys.MakeFsInMemory()
 	dir := root
 	if r.repo.kustomization(root) == "" {
@@ -62,7 +62,7 @@ func (r *renderer) build(root string) ([]object, error) {
 }
 
 // plain puts a single file on the disk, with a kustomization that names it.
-func (r *renderer) plain(disk filesys.FileSystem, file string) error {
+func (r *rendering) plain(disk filesys.FileSystem, file string) error {
 	content, err := r.repo.yaml(file)
 	if err != nil {
 		return err
@@ -76,7 +76,7 @@ func (r *renderer) plain(disk filesys.FileSystem, file string) error {
 
 // load puts a kustomization and all that it names on the disk, after checking
 // each.
-func (r *renderer) load(disk filesys.FileSystem, root string) error {
+func (r *rendering) load(disk filesys.FileSystem, root string) error {
 	l := &loader{repo: r.repo, disk: disk, seen: map[string]bool{}}
 	if err := l.dir(root); err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 // checkDependencies refuses HotPatches that wait for one that is not there, or, by
 // way of others or not, for themselves. One that is there and cannot be used can
 // be waited for; and where something does not build nobody knows what is in it.
-func (r *renderer) checkDependencies() {
+func (r *rendering) checkDependencies() {
 	waits := map[string][]string{}
 	for _, item := range r.result.Items {
 		waits[item.HotPatch.Key()] = item.HotPatch.Dependencies()
@@ -35,7 +35,7 @@ func (r *renderer) checkDependencies() {
 }
 
 // unfit says why one HotPatch cannot wait for another; "" if it can.
-func (r *renderer) unfit(waits map[string][]string, one, other string) string {
+func (r *rendering) unfit(waits map[string][]string, one, other string) string {
 	_, usable := waits[other]
 	if !usable && r.result.Broken[other] == nil && len(r.result.Failed) == 0 {
 		return fmt.Sprintf("there is no HotPatch %s here; correct the name, or push it", other)

@@ -22,7 +22,7 @@ type kept struct {
 
 // Render builds everything below a directory, as the function of that name does.
 func (k *Renderer) Render(src Source, dir string) Result {
-	r := &renderer{src: src, result: Result{Broken: map[string]error{}, BrokenSuspensions: map[string]error{}}, keys: map[string]string{}}
+	r := &rendering{src: src, result: Result{Broken: map[string]error{}, BrokenSuspensions: map[string]error{}}, keys: map[string]string{}}
 	repo, err := index(src, k.refs)
 	if err != nil {
 		r.failed(path.Clean(dir), err)
@@ -44,7 +44,7 @@ func (k *Renderer) Render(src Source, dir string) Result {
 }
 
 // of is what a root gives: what it gave before, if it is made of the same.
-func (k *Renderer) of(r *renderer, root string) kept {
+func (k *Renderer) of(r *rendering, root string) kept {
 	if before, ok := k.kept[root]; ok && r.repo.hasStill(before.marks) {
 		return before
 	}

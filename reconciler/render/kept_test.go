@@ -35,8 +35,6 @@ func games(n int) repo {
 func TestOnlyWhatHasChangedIsBuiltAgain(t *testing.T) {
 	commit := games(3)
 	var read []string
-	var r Renderer
-	r.Render(counted{commit, &read}, "games")
 	for what, c := range map[string]struct {
 		file, content string
 		want          string // of the files read
@@ -51,10 +49,10 @@ func TestOnlyWhatHasChangedIsBuiltAgain(t *testing.T) {
 		if c.file != "" {
 			next[c.file] = c.content
 		}
-		var again Renderer
-		again.Render(counted{commit, &read}, "games")
+		var r Renderer
+		r.Render(counted{commit, &read}, "games")
 		read = nil
-		got := again.Render(counted{next, &read}, "games")
+		got := r.Render(counted{next, &read}, "games")
 		slices.Sort(read)
 		for _, name := range read {
 			if !slices.ContainsFunc(strings.Fields(c.want), func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {

@@ -87,15 +87,15 @@ type Result struct {
 // topmost one below it, and plain YAML files each on its own.
 func Render(src Source, dir string) Result { return new(Renderer).Render(src, dir) }
 
-// renderer gathers the result.
-type renderer struct {
+// rendering is one of them, and gathers its result.
+type rendering struct {
 	src    Source
 	repo   *repository
 	result Result
 	keys   map[string]string // file by HotPatch, to tell the same name twice
 }
 
-func (r *renderer) failed(root string, err error) {
+func (r *rendering) failed(root string, err error) {
 	r.result.Failed = append(r.result.Failed, root)
 	r.result.Errors = append(r.result.Errors, err)
 }
@@ -115,7 +115,7 @@ type fault struct {
 }
 
 // part builds one kustomization or plain file.
-func (r *renderer) part(root string) (p part) {
+func (r *rendering) part(root string) (p part) {
 	objects, err := r.build(root)
 	if err != nil {
 		return part{failed: err}
@@ -141,7 +141,7 @@ func (r *renderer) part(root string) (p part) {
 }
 
 // add takes a root's part into the result.
-func (r *renderer) add(root string, p part) {
+func (r *rendering) add(root string, p part) {
 	if p.failed != nil {
 		r.failed(root, p.failed)
 		return
@@ -166,7 +166,7 @@ func (r *renderer) add(root string, p part) {
 }
 
 // once refuses a second object of the same name.
-func (r *renderer) once(item Item) error {
+func (r *rendering) once(item Item) error {
 	key := item.HotPatch.Key()
 	if first, twice := r.keys[key]; twice {
 		r.result.Items = slices.DeleteFunc(r.result.Items, func(i Item) bool { return i.HotPatch.Key() == key })
@@ -185,7 +185,7 @@ func Decode(file string, doc []byte) (api.HotPatch, error) {
 	return h, condition.Check(file, h)
 }
 
-func (r *renderer) item(root string, o object) (Item, error) {
+func (r *rendering) item(root string, o object) (Item, error) {
 	h, err := Decode(o.file, o.yaml)
 	if err != nil {
 		return Item{}, err
@@ -209,7 +209,7 @@ func (r *renderer) item(root string, o object) (Item, error) {
 	return item, errors.Join(errs...)
 }
 
-func (r *renderer) content(name string) (Content, error) {
+func (r *rendering) content(name string) (Content, error) {
 	r.repo.touch(name)
 	f, ok := r.repo.files[name]
 	c := Content{RepoPath: name, Dir: r.repo.dirs[name] != nil}
