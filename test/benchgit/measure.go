@@ -33,22 +33,10 @@ func (c costs) String() string {
 
 // median measures something some times, after once for nothing.
 func (s *server) median(do func() error) (costs, error) {
-	var sizes []int64
-	var times []time.Duration
-	for i := range rounds + 1 {
-		before, began := s.bytes.Load(), time.Now()
-		if err := do(); err != nil {
-			return costs{}, err
-		}
-		took := time.Since(began)
-		time.Sleep(10 * time.Millisecond) // for the last bytes to be counted
-		if i > 0 {
-			sizes, times = append(sizes, s.bytes.Load()-before), append(times, took)
-		}
+	if err := do(); err != nil {
+		return costs{}, err
 	}
-	slices.Sort(sizes)
-	slices.Sort(times)
-	return costs{sizes[rounds/2], times[rounds/2]}, nil
+	return s.after(func() error { return nil }, do)
 }
 
 // polls asks where the branch is, which has not moved.
@@ -145,7 +133,7 @@ func fetches(ctx context.Context, s *server) error {
 	return nil
 }
 
-// after is median with something before each round that does not count.
+// after measures something some times, with something before that does not count.
 func (s *server) after(prepare, do func() error) (c costs, err error) {
 	var sizes []int64
 	var times []time.Duration
@@ -158,7 +146,7 @@ func (s *server) after(prepare, do func() error) (c costs, err error) {
 			return c, err
 		}
 		times = append(times, time.Since(began))
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) // for the last bytes to be counted
 		sizes = append(sizes, s.bytes.Load()-before)
 	}
 	slices.Sort(sizes)
