@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -38,8 +39,12 @@ func TestSnippetsForCI(t *testing.T) {
 	})
 }
 
-// comment is a forge that remembers the last one.
-type comment struct{ last string }
+// comment is a forge that remembers the last one. The lock, because that a
+// program of the script's has ended orders nothing for the race detector.
+type comment struct {
+	mu   sync.Mutex
+	last string
+}
 
 func (c *comment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
@@ -52,12 +57,16 @@ func (c *comment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		form, _ := url.ParseQuery(string(body))
 		sent.Body = form.Get("body")
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.last = fmt.Sprintf("%s with %s%s\n%s", r.URL.Path, r.Header.Get("Authorization"), r.Header.Get("PRIVATE-TOKEN"), sent.Body)
 	w.WriteHeader(http.StatusCreated)
 }
 
 // show puts the last comment into a file, and forgets it.
 func (c *comment) show(ts *testscript.TestScript, _ bool, args []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(c.last), 0o600))
 	c.last = ""
 }

@@ -36,7 +36,7 @@ var commands = map[string]func(context.Context, Streams, []string) error{
 	"suspend":  suspend,
 	"resume":   resume,
 	"rollback": rollback,
-	"sync":     sync,
+	"sync":     syncNow,
 	"version":  version,
 
 	"status-branch": statusBranch,

@@ -19,8 +19,8 @@ const (
 	maxAnswer   = 4 << 10 // bytes that are shown of what a server says
 )
 
-// sync has a reconciler poll Git now.
-func sync(ctx context.Context, s Streams, args []string) error {
+// syncNow has a reconciler poll Git now.
+func syncNow(ctx context.Context, s Streams, args []string) error {
 	flags := pflag.NewFlagSet("sync", pflag.ContinueOnError)
 	tokenFile := flags.String("token-file", "", "")
 	if err := parse(s, flags, args, 1); err != nil {
