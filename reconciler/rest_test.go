@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/gitsource"
 	"hotpatch.dev/hotpatch/reconciler/kube"
+	"hotpatch.dev/hotpatch/reconciler/render"
 )
 
 // player is a loop in a world of its own, with a recorder whose commits take no time.
@@ -110,6 +112,36 @@ func TestPassesThatSkipTellTheSame(t *testing.T) {
 	if rested == 0 || troubled == 0 {
 		t.Errorf("%d ever rested, %d of them in trouble", rested, troubled)
 	}
+}
+
+// Pods that a HotPatch leaves, because its new target is in force at last, are free
+// for the one that rested because of them, at once and not with the resync.
+func TestAnAcceptedTargetFreesPodsForWhoRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlayer(t, false)
+		both := runningPod("both")
+		both.Labels = map[string]string{"a": "", "b": ""}
+		p.world.pods["both"] = both
+		pinned := "game@sha256:" + strings.Repeat("a", 64)
+		wish := func(targetOfA, image string) event {
+			a, b := item("a", "."), item("b", ".")
+			a.HotPatch.Spec.Target.Name, a.HotPatch.Spec.Containers[0].Image = targetOfA, image
+			b.HotPatch.Spec.Target.Name, b.HotPatch.Spec.Containers[0].Image = "b", pinned
+			return event{commit: &render.Result{Items: []render.Item{a, b}}}
+		}
+		p.meets(wish("a", pinned), "1")
+		play(t, p)
+		waiting := p.tracked["default/b"]
+		if !waiting.rests || waiting.problem == nil || len(waiting.claimed) != 0 {
+			t.Fatalf("b rests: %t, its problem is %v, it has %v", waiting.rests, waiting.problem, waiting.claimed)
+		}
+		p.meets(wish("c", "game:a"), "2") // the registry takes its time
+		play(t, p)
+		if waiting.problem != nil || len(waiting.claimed) != 1 {
+			t.Errorf("a has left for another target; of b is said %v, and it has %v", waiting.problem, waiting.claimed)
+		}
+		p.alarm.stop()
+	})
 }
 
 func (p player) same(other player, after string) {
