@@ -28,8 +28,17 @@ type web struct {
 	silent map[string]*answerError // by hosts that want not to be asked for a while
 }
 
-// transport reads the files at each use, so that rotated ones are used at once.
+// transport is for Git: what is no answer of Git's is an error.
 func (w *web) transport() (http.RoundTripper, error) {
+	kept, err := w.connections()
+	if err != nil {
+		return nil, err
+	}
+	return answers{w, kept}, nil
+}
+
+// connections reads the files at each use, so that rotated ones are used at once.
+func (w *web) connections() (*http.Transport, error) {
 	files, err := w.read()
 	if err != nil {
 		return nil, err
@@ -47,7 +56,7 @@ func (w *web) transport() (http.RoundTripper, error) {
 		}
 		w.held, w.kept = held, through(tls)
 	}
-	return answers{w, w.kept}, nil
+	return w.kept, nil
 }
 
 // through are connections by what the environment says of proxies.

@@ -53,6 +53,9 @@ func (l *loop) lookAt(seen []sight, all bool) {
 	}
 	l.alarm.set(next, func() { l.trigger.fire(timeCame) })
 	l.recorder.submit(results, all)
+	if all || len(results) > 0 {
+		l.announcer.passed(l.known)
+	}
 }
 
 // look plans for one HotPatch, starts what is to be done, and says how it stands.
@@ -76,7 +79,7 @@ func (l *loop) look(s sight) {
 		l.reordered = true // another may have what this one was seen to have
 		l.trigger.fire(workEnded)
 	}
-	said := result{t.record, t.subject()}
+	said := result{t.record, t.subject(), t.awaits()}
 	t.rests = idle && !tries.now && !t.leaves && t.record.Progress.Same(l.recorder.holds(t.key).Progress) && reflect.DeepEqual(said, t.said)
 	t.said = said
 }

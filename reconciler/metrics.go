@@ -18,6 +18,7 @@ type metrics struct {
 	polls    *prometheus.CounterVec
 	webhooks *prometheus.CounterVec
 	commits  *prometheus.CounterVec
+	shown    *prometheus.CounterVec
 	work     *prometheus.CounterVec
 	pods     *prometheus.GaugeVec
 	phases   *prometheus.GaugeVec
@@ -31,6 +32,7 @@ func newMetrics() *metrics {
 		polls:    counters("hotpatch_git_polls_total", "Polls of the Git server: unchanged, changed, refused or failed.", "result"),
 		webhooks: counters("hotpatch_webhooks_total", "Deliveries of webhooks: taken, ignored, repeated, refused or failed.", "result"),
 		commits:  counters("hotpatch_status_commits_total", "Commits of results to the status branch: pushed, refused or failed.", "result"),
+		shown:    counters("hotpatch_commit_statuses_total", "Statuses of commits on the forge: shown or failed.", "result"),
 		work:     counters("hotpatch_actions_total", "Writes to pods and calls of sidecars: done or failed.", "action", "result"),
 		pods:     gauges("hotpatch_pods", "Pods of each HotPatch: desired, updated, updated_ready, ready, total, deferred.", "namespace", "name", "count"),
 		phases:   gauges("hotpatch_phase", "1 for the phase that a HotPatch is in.", "namespace", "name", "phase"),
@@ -39,7 +41,7 @@ func newMetrics() *metrics {
 		measures: histograms("hotpatch_measurement_seconds", "Time that measurements of analyses take, by their result: good, bad or unclear.", "result",
 			.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60),
 	}
-	m.registry.MustRegister(m.passes, m.stages, m.polls, m.webhooks, m.commits, m.work, m.pods, m.phases, m.measures,
+	m.registry.MustRegister(m.passes, m.stages, m.polls, m.webhooks, m.commits, m.shown, m.work, m.pods, m.phases, m.measures,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

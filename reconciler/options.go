@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"hotpatch.dev/hotpatch/gitsource"
+	"hotpatch.dev/hotpatch/reconciler/forge"
 )
 
 // Options say which branch to follow into which cluster.
@@ -52,6 +53,8 @@ type Options struct {
 	// WebhookSecretFile holds the secret that forges sign deliveries to POST /webhook
 	// with; empty: none is taken.
 	WebhookSecretFile string
+	// CommitStatus is where the fate of commits is shown; without a kind nowhere.
+	CommitStatus forge.Options
 	// SidecarTokenFile holds the token shown to sidecars; empty: none.
 	SidecarTokenFile string
 	// SidecarTLS has sidecars called over HTTPS; its zero value: over HTTP.

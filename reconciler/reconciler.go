@@ -49,6 +49,7 @@ type Reconciler struct {
 	admission *admission
 	analyses  *analyses
 	recorder  *recorder
+	announcer *announcer // nil: no forge is told
 	files     *files
 	jobs      *jobs
 	retries   *retries
@@ -116,6 +117,9 @@ func newReconciler(o Options) (*Reconciler, error) {
 	r.follower = &follower{source: source, schedule: schedule, path: o.Path, metrics: r.metrics, poll: newTrigger(),
 		found: func() { r.trigger.fire(newCommit) }, polled: func() { r.recorder.sourcePolled() }}
 	r.recorder = &recorder{branch: writer, cluster: o.Cluster, metrics: r.metrics, wake: newTrigger(), stepped: func() { r.trigger.fire(workEnded) }}
+	if r.announcer, err = r.newAnnouncer(); err != nil {
+		return nil, err
+	}
 	r.lead = func(ctx context.Context, work func(context.Context) error) error {
 		return cluster.Lead(ctx, o.Namespace, o.Identity, work)
 	}
@@ -150,6 +154,7 @@ func (r *Reconciler) work(ctx context.Context) error {
 	var beside sync.WaitGroup
 	beside.Go(func() { r.follower.follow(ctx) })
 	beside.Go(func() { r.recorder.record(ctx) })
+	beside.Go(func() { r.announcer.announce(ctx) })
 	r.trigger.serve(ctx, func(ctx context.Context, why cause) { r.measured(ctx, l, why) })
 	l.alarm.stop()
 	beside.Wait()

@@ -36,6 +36,7 @@ const (
 type result struct {
 	status  api.HotPatchStatus
 	subject string
+	awaited bool // something else is asked for, and being looked up
 }
 
 // recorder commits results. Passes hand them over and go on; while a commit is

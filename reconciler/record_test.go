@@ -25,7 +25,7 @@ func testStatus(name string, updated int) api.HotPatchStatus {
 func results(statuses ...api.HotPatchStatus) map[string]result {
 	all := map[string]result{}
 	for _, s := range statuses {
-		all["default/"+s.Metadata.Name] = result{s, s.Metadata.Name + ": subject"}
+		all["default/"+s.Metadata.Name] = result{status: s, subject: s.Metadata.Name + ": subject"}
 	}
 	return all
 }

@@ -76,12 +76,14 @@ func (a *accepted) describe(s *api.HotPatchStatus) {
 // trouble is why the newest commit is not in force, nil while that is being
 // found out.
 func (t *tracked) trouble() error {
-	problem := cmp.Or(t.broken, t.problem)
-	if errors.Is(problem, errWaiting) {
+	if t.awaits() {
 		return nil
 	}
-	return problem
+	return cmp.Or(t.broken, t.problem)
 }
+
+// awaits tells whether what the newest commit needs is still being found out.
+func (t *tracked) awaits() bool { return errors.Is(cmp.Or(t.broken, t.problem), errWaiting) }
 
 func (t *tracked) inWords(problem error) string {
 	words := problem.Error()
