@@ -22,7 +22,7 @@ import (
 func hostile(t *testing.T, c *runtimetest.Container, args ...string) {
 	t.Helper()
 	c.Dial(t).Must(t, "start /hostile "+strings.Join(args, " "))
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if _, err := os.Stat(filepath.Join(c.Share, "hostile")); err == nil {
 			return
 		}

@@ -23,7 +23,7 @@ import (
 func odd(t *testing.T, c *runtimetest.Container, args ...string) int {
 	t.Helper()
 	c.Dial(t).Must(t, "start /odd "+strings.Join(args, " "))
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if text, err := os.ReadFile(filepath.Join(c.Share, "odd")); err == nil && len(text) > 0 {
 			return oldest(t, c, "odd")
 		}
