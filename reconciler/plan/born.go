@@ -14,10 +14,13 @@ const StateBorn = "Born"
 // their digests off the node when it did. That holds until an agent has been at
 // the containers; from then on only what the agent saw counts.
 func (p Pod) born(r Revision) bool {
-	if p.Touched || p.Observed.Revision != "" || len(p.Observed.Containers) > 0 || len(r.Containers) == 0 {
-		return false
-	}
-	return !slices.ContainsFunc(r.Containers, func(want api.DesiredContainer) bool {
+	return !p.Touched && p.Observed.Revision == "" && len(p.Observed.Containers) == 0 && p.native(r)
+}
+
+// native tells whether a pod's own images are those of a revision, whatever has
+// been done to it since it was started.
+func (p Pod) native(r Revision) bool {
+	return len(r.Containers) > 0 && !slices.ContainsFunc(r.Containers, func(want api.DesiredContainer) bool {
 		own := digest(p.OwnImages[want.Name])
 		return own == "" || own != digest(want.Image) || p.ContainerIDs[want.Name] == ""
 	})

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"hotpatch.dev/hotpatch/api"
@@ -108,12 +109,19 @@ func (w *world) walk() {
 }
 
 // steps there are to go. To the stable revision there are none: going back is
-// never staged.
+// never staged. Nor is a beginning.
 func (w *world) steps() []api.Step {
-	if w.proved() || w.rollingBack() {
+	if w.proved() || w.rollingBack() || w.begins() {
 		return nil
 	}
 	return w.in.Rollout.Steps
+}
+
+// begins: Git says for the first time what all pods run anyway, so that there is
+// nothing to try on a few of them.
+func (w *world) begins() bool {
+	foreign := func(p Pod) bool { return !p.native(w.in.Revision) }
+	return w.in.Stable == nil && len(w.in.Revision.Files) == 0 && len(w.pods) > 0 && !slices.ContainsFunc(w.pods, foreign)
 }
 
 // resume is where the record has the rollout, or its beginning: of another
