@@ -128,7 +128,7 @@ func TestRevertEndsARollback(t *testing.T) {
 		t.Errorf("the verdict stands: %+v", status.Verdict)
 	}
 	s.must(stage.SameLives(before, s.lives()))
-	for pod, version := range s.served() {
+	for pod, version := range s.served("game-server") {
 		if version != "v1" {
 			t.Errorf("pod %s is served by %s", pod, version)
 		}
@@ -138,7 +138,7 @@ func TestRevertEndsARollback(t *testing.T) {
 // firstOnV2 is a server that was seen on v2.
 func (s *scene) firstOnV2() (pod string) {
 	s.Helper()
-	for pod, version := range s.served() {
+	for pod, version := range s.served("game-server") {
 		if version == "v2" {
 			return pod
 		}
@@ -148,9 +148,9 @@ func (s *scene) firstOnV2() (pod string) {
 }
 
 // served is which version each game server says that it is.
-func (s *scene) served() map[string]string {
+func (s *scene) served(app string) map[string]string {
 	s.Helper()
-	pods, err := on.Pods(s.ctx, "game-server")
+	pods, err := on.Pods(s.ctx, app)
 	s.must(err)
 	versions := map[string]string{}
 	for _, pod := range pods {

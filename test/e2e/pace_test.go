@@ -107,7 +107,7 @@ func TestZonesTakeTurns(t *testing.T) {
 	s.push("Release v2 to half of them, in all zones")
 	s.settled("game-server", api.PhasePaused, 4, 8)
 	in := map[string]int{}
-	for pod, version := range s.served() {
+	for pod, version := range s.served("game-server") {
 		if version == "v2" {
 			in[zones[pod]]++
 		}

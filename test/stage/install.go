@@ -80,11 +80,11 @@ func (s *Stage) pin(dir string) (overlay string, err error) {
 
 // publish starts the Git server and pushes both examples as one repository.
 func (s *Stage) publish(ctx context.Context) error {
-	service, err := s.Kube.CoreV1().Services(System).Get(ctx, "hotpatch-reconciler", metav1.GetOptions{})
+	hook, err := s.Hook(ctx)
 	if err != nil {
 		return err
 	}
-	if err := s.StartGit(ctx, fmt.Sprintf("http://%s:%d/trigger", service.Spec.ClusterIP, service.Spec.Ports[0].Port)); err != nil {
+	if err := s.StartGit(ctx, hook); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "games")
@@ -97,6 +97,15 @@ func (s *Stage) publish(ctx context.Context) error {
 		return err
 	}
 	return s.Examples(ctx, repo)
+}
+
+// Hook is where the reconciler takes word of a push.
+func (s *Stage) Hook(ctx context.Context) (url string, err error) {
+	service, err := s.Kube.CoreV1().Services(System).Get(ctx, "hotpatch-reconciler", metav1.GetOptions{})
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("http://%s:%d/trigger", service.Spec.ClusterIP, service.Spec.Ports[0].Port), nil
 }
 
 // Examples has the repository hold the examples as they are, whatever was
