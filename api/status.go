@@ -66,9 +66,11 @@ type HotPatchStatus struct {
 // MaxPodRows is how many pods a status lists by name.
 const MaxPodRows = 100
 
-// Source is where a desired state came from.
+// Source is where a desired state came from: the commit that asked for it, who wrote
+// that, and the file.
 type Source struct {
 	Commit string `json:"commit"`
+	Author string `json:"author,omitempty"`
 	Path   string `json:"path,omitempty"`
 }
 

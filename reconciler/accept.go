@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/internal/plain"
 	"hotpatch.dev/hotpatch/reconciler/kube"
 	"hotpatch.dev/hotpatch/reconciler/plan"
 	"hotpatch.dev/hotpatch/reconciler/render"
@@ -16,7 +17,12 @@ import (
 // wanted is a HotPatch as the newest commit that could be read asks for it.
 type wanted struct {
 	render.Item
-	commit string
+	commit, author string
+}
+
+// source is where it came from, as records have it.
+func (w *wanted) source() api.Source {
+	return api.Source{Commit: w.commit, Author: plain.Text(w.author, maxSubject), Path: w.File}
 }
 
 // accepted is a wish that can be acted on: its target and its images were
@@ -89,7 +95,7 @@ func (t *tracked) inForce(scope kube.Scope, containers []api.DesiredContainer) *
 	files := wantedFiles(t.wanted)
 	next := &accepted{wanted: *t.wanted, scope: scope, revision: plan.Revision{ID: api.Revision(containers, files), Containers: containers, Files: files}}
 	if was := t.accepted; was != nil && was.sameWish(t.wanted) {
-		next.commit, next.spec, next.openings = was.commit, was.spec, was.openings
+		next.commit, next.author, next.spec, next.openings = was.commit, was.author, was.spec, was.openings
 	} else {
 		next.spec, next.openings = t.wanted.HotPatch.Spec.Digest(), t.wanted.HotPatch.Spec.Rollout.Window.Openings()
 	}

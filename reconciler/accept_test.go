@@ -95,7 +95,7 @@ func testWish(commit, image string, partition int) *wanted {
 			Rollout:    api.Rollout{Partition: api.Count(partition)},
 		},
 	}
-	return &wanted{render.Item{HotPatch: h, File: "game.yaml"}, commit}
+	return &wanted{render.Item{HotPatch: h, File: "game.yaml"}, commit, "Ann"}
 }
 
 // settle accepts, waits for what has been started, and accepts again, as two

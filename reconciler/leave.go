@@ -11,7 +11,7 @@ import (
 
 // leave has a HotPatch that was taken out of Git want its pods on their own images,
 // as many at once as if it said nothing of that. All it needs is in the record.
-func (t *tracked) leave(commit string) {
+func (t *tracked) leave(commit, author string) {
 	h := api.HotPatch{APIVersion: api.APIVersion, Kind: api.KindHotPatch,
 		Metadata: api.Metadata{Namespace: t.record.Metadata.Namespace, Name: t.record.Metadata.Name},
 		Spec:     api.Spec{Target: *t.record.Restore, OnDelete: api.DeleteRestore}}
@@ -19,7 +19,7 @@ func (t *tracked) leave(commit string) {
 		h.Spec.Containers = append(h.Spec.Containers, api.Container{Name: c.Name, Reload: c.Reload})
 	}
 	h.Default()
-	t.wanted, t.broken, t.leaves = &wanted{render.Item{HotPatch: h, File: t.record.Source.Path}, commit}, nil, true
+	t.wanted, t.broken, t.leaves = &wanted{render.Item{HotPatch: h, File: t.record.Source.Path}, commit, author}, nil, true
 }
 
 // succeeds tells whether another HotPatch has the same target now, as after a change

@@ -103,7 +103,7 @@ func withoutRows(s api.HotPatchStatus) api.HotPatchStatus {
 // sameMeaning compares what people would act on: that another commit asks for
 // the same is no news.
 func sameMeaning(a, b api.HotPatchStatus) bool {
-	a.Source.Commit, a.Since = b.Source.Commit, b.Since
+	a.Source.Commit, a.Source.Author, a.Since = b.Source.Commit, b.Source.Author, b.Since
 	if reflect.DeepEqual(a, b) { // of a thousand, nearly all are
 		return true
 	}

@@ -80,7 +80,7 @@ func (l *loop) wish(ctx context.Context) bool {
 	l.known = newest
 	wishes := map[string]*wanted{}
 	for _, item := range newest.Items {
-		wishes[item.HotPatch.Key()] = &wanted{item, newest.snapshot.Commit}
+		wishes[item.HotPatch.Key()] = &wanted{item, newest.snapshot.Commit, newest.snapshot.Author}
 	}
 	for key, w := range wishes {
 		t := l.track(key)
@@ -115,7 +115,7 @@ func (l *loop) missing(t *tracked) {
 	case !gone:
 		t.rely(errors.Join(l.known.Errors...))
 	case t.record.Restore != nil && len(t.record.Containers) > 0 && !l.known.succeeds(t):
-		t.leave(l.known.snapshot.Commit)
+		t.leave(l.known.snapshot.Commit, l.known.snapshot.Author)
 	default:
 		l.drop(t)
 	}

@@ -37,7 +37,7 @@ func (t *tracked) status(cluster string, now time.Time, p *plan.Plan) api.HotPat
 		s.Phase, s.Message = api.PhaseDegraded, t.inWords(problem)
 	}
 	if s.Source.Commit == "" && t.wanted != nil {
-		s.Source = api.Source{Commit: t.wanted.commit, Path: t.wanted.File}
+		s.Source = t.wanted.source()
 	}
 	if s.Revision != t.record.Revision || s.Phase != t.record.Phase {
 		s.Since = now.UTC().Truncate(time.Second)
@@ -57,7 +57,7 @@ func reached(s api.HotPatchStatus) *api.StableRevision {
 
 // describe says what is in force.
 func (a *accepted) describe(s *api.HotPatchStatus) {
-	s.Source = api.Source{Commit: a.commit, Path: a.File}
+	s.Source = a.source()
 	s.Revision = a.revision.ID
 	s.Containers, s.Files = a.revision.Containers, a.revision.Files
 	s.Images = nil

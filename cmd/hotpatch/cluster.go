@@ -48,7 +48,7 @@ func (c *cluster) pods(ctx context.Context, h api.HotPatch) ([]plan.Pod, error) 
 	for {
 		listed, err := c.kube.Pods(scope)
 		if err == nil {
-			return plain(listed), nil
+			return planned(listed), nil
 		}
 		if !errors.Is(err, kube.ErrNotListed) {
 			return nil, err
@@ -61,7 +61,7 @@ func (c *cluster) pods(ctx context.Context, h api.HotPatch) ([]plan.Pod, error) 
 	}
 }
 
-func plain(listed []kube.Pod) []plan.Pod {
+func planned(listed []kube.Pod) []plan.Pod {
 	var pods []plan.Pod
 	for _, p := range listed {
 		pods = append(pods, p.Pod)

@@ -4,14 +4,17 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
+	"strings"
 
 	"github.com/spf13/pflag"
 
 	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/gitsource"
+	"hotpatch.dev/hotpatch/internal/plain"
 )
 
 // trail is where to find what was recorded of one HotPatch.
@@ -100,12 +103,37 @@ func history(ctx context.Context, s Streams, args []string) error {
 	if err != nil {
 		return err
 	}
-	t := table{{"WHEN", "ASKED_BY", "REVISION", "PHASE", "OBSERVED"}}
+	t := table{{"WHEN", "RELEASED_BY", "COMMIT", "REVISION", "PHASE", "PODS", "OBSERVED"}}
 	for _, p := range past[:max(0, min(*limit, len(past)))] {
-		was, _ := statusIn(p, recordFile(st)) // taken out, or edited by hand: its subject is there
-		t = append(t, []string{p.Time.UTC().Format("2006-01-02 15:04:05Z"), cmp.Or(short(was.Source.Commit), "-"), cmp.Or(was.Revision, "-"), cmp.Or(string(was.Phase), "-"), p.Subject})
+		was, err := statusIn(p, recordFile(st))
+		if err != nil { // taken out, or edited by hand: its subject is there
+			t = append(t, []string{moment(p), "-", "-", "-", "-", "-", p.Subject})
+			continue
+		}
+		t = append(t, []string{moment(p), cmp.Or(plain.Text(was.Source.Author, 30), "-"), cmp.Or(short(was.Source.Commit), "-"), cmp.Or(was.Revision, "-"), cmp.Or(string(was.Phase), "-"),
+			fmt.Sprintf("%d/%d", was.Counts.Updated, was.Counts.Total), p.Subject + failed(was)})
 	}
 	return t.print(s.Out)
+}
+
+func moment(p *gitsource.Snapshot) string { return p.Time.UTC().Format("2006-01-02 15:04:05Z") }
+
+// most pods that one line names.
+const most = 3
+
+// failed names the pods that did, "" if there are none.
+func failed(st api.HotPatchStatus) string {
+	var names []string
+	for _, row := range st.Failures[:min(most, len(st.Failures))] {
+		names = append(names, row.Name)
+	}
+	switch more := len(st.Failures) - len(names); {
+	case len(names) == 0:
+		return ""
+	case more > 0:
+		return fmt.Sprintf("; failed: %s and %d more", strings.Join(names, ", "), more)
+	}
+	return "; failed: " + strings.Join(names, ", ")
 }
 
 func short(commit string) string { return commit[:min(12, len(commit))] }

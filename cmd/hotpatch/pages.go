@@ -257,7 +257,7 @@ Example:
 Usage:
   PROGRAM history NAME [flags]
 
-ASKED_BY is the commit that asked for the revision.
+RELEASED_BY wrote the COMMIT that asked for the revision, which PODS were seen on.
 
 Flags:
       --limit N        at most so many lines (default 20)
