@@ -14,7 +14,7 @@ FLAGS := -trimpath -tags grpcnotrace
 LAVISH := GOGC=400
 BUILD := $(LAVISH) $(GO) build $(FLAGS) -ldflags "-s -w"
 
-.PHONY: build box cluster cluster-down images stage demo demo-down test lint vulncheck unit prove e2e box-test bench bench-plan bench-swap bench-sidecar bench-git soak test-vm
+.PHONY: build box cluster cluster-down images stage demo demo-down test lint vulncheck unit prove e2e box-test bench bench-plan bench-swap bench-sidecar bench-git soak test-vm forge
 build: ## the four programs into bin/
 	$(BUILD) -o bin/ ./cmd/...
 
@@ -64,7 +64,7 @@ vulncheck: ## known vulnerabilities in what our programs call
 	GOTOOLCHAIN=auto $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 -db file://$(CURDIR)/.cluster/vulndb -tags grpcnotrace ./cmd/...
 
 unit: ## all but the cluster's tests, with the race detector
-	go test -race -vet=off -ldflags=-w -toolexec "env $(LAVISH)" $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | grep -v /test/e2e)
+	go test -race -vet=off -ldflags=-w -toolexec "env $(LAVISH)" $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | grep -v '/test/e2e\|/test/forge')
 
 prove: ## the planner's rules over 100,000 random histories, and its small worlds with two disturbances
 	$(GO) test -vet=off $(FLAGS) ./reconciler/plan -run 'TestAnyHistory|TestSmallWorlds' -rapid.checks=50000 -rapid.nofailfile -disturbances 2 -timeout 4h -v
@@ -78,6 +78,11 @@ e2e: stage ## on the real cluster
 test-vm: ## the swap on other kernels, cgroups, containerds and processors (VM=name for one)
 	@$(BUILD) -o $(TOOLS)/ ./test/vm
 	@$(TOOLS)/vm --only "$(VM)"
+
+# Gitea's database is in C.
+forge: build ## on a real forge, Gitea, which is compiled first (minutes, once)
+	@cd test/forge/gitea && CGO_ENABLED=1 $(LAVISH) go build -trimpath -tags "sqlite sqlite_unlock_notify" -ldflags "-s -w" -o $(TOOLS)/gitea code.gitea.io/gitea
+	$(GO) test -vet=off $(FLAGS) -count=1 ./test/forge
 
 soak: stage ## 300 kills of the agent, under load and with garbage collected all the while
 	@$(BUILD) -o $(TOOLS)/ ./test/soak

@@ -18,7 +18,7 @@ var owners = map[string][]string{
 	"github.com/golang-jwt/":                  {"gitsource"},
 	"github.com/google/go-github/":            {"reconciler/forge"},
 	"gitlab.com/gitlab-org/api/client-go/":    {"reconciler/forge"},
-	"code.gitea.io/sdk/":                      {"reconciler/forge"},
+	"code.gitea.io/sdk/":                      {"reconciler/forge", "test/forge"},
 	"sigs.k8s.io/kustomize/api/":              {"reconciler/render"},
 	"github.com/google/go-containerregistry/": {"reconciler/registry", "nodeagent/credentials", "test"},
 	"k8s.io/client-go/informers":              {"reconciler/kube", "nodeagent"},

@@ -14,6 +14,7 @@ import (
 // they may change, for nobody loses them, and the others wait. Then the others change,
 // the lowest ordinal first.
 func TestThoseNotReadyHoldTheOthers(t *testing.T) {
+	t.Parallel()
 	s := open(t)
 	hall := s.invite("test/e2e/testdata/hall", "hall", 4)
 	for i := range 4 {

@@ -45,7 +45,7 @@ func (g *guest) leave(deploy string) {
 	if err := g.repo.Push(ctx, "No "+g.name+" any more"); err != nil {
 		g.Error(err)
 	}
-	if _, err := on.Kubectl(ctx, "delete", "--wait", "--timeout=50s", "-k", filepath.Join(on.Root, deploy)); err != nil {
+	if _, err := on.Kubectl(ctx, "delete", "--wait=false", "-k", filepath.Join(on.Root, deploy)); err != nil {
 		g.Error(err)
 	}
 }

@@ -57,6 +57,7 @@ func (s *scene) serveLevels() (l *levels, url string) {
 // The sidecar is killed on the cluster at many moments of an update: the game and its
 // file stay whole, the container comes back, and file, annotation and game agree.
 func TestSidecarKilledMidUpdate(t *testing.T) {
+	t.Parallel()
 	s := open(t)
 	pod := s.puts("python")
 	main, err := on.Lives(s.ctx, "e2e-python", "main")

@@ -1,5 +1,7 @@
 // Package e2e plays what operators do on the real cluster: every line of the
-// demo, and what goes wrong on the way. One function is one behaviour.
+// demo, and what goes wrong on the way. One function is one behaviour. Those that have
+// workloads of their own, and do nothing to the nodes and to Hotpatch, are parallel:
+// they run when all others have.
 //
 // It needs the cluster of `make cluster` with the images of `make images`;
 // `make e2e` does all of it.

@@ -38,6 +38,7 @@ const targetFiles = "test/e2e/testdata/targets/"
 // nobody owns, kinds that name their pods in their spec or in their scale, and one
 // that is only known from its pods, over two levels.
 func TestAnyWorkloadIsATarget(t *testing.T) {
+	t.Parallel()
 	s := open(t)
 	t.Cleanup(s.endTargets)
 	s.makeTargets()

@@ -12,6 +12,7 @@ import (
 // The story of examples/window, with a night that is half a day away whenever this is
 // run, and servers that need not stand for half an hour.
 func TestWindowExampleIsReleasedByNight(t *testing.T) {
+	t.Parallel()
 	s := open(t)
 	realm := s.invite("examples/window", "realm", 4)
 	before := realm.lives()

@@ -50,14 +50,23 @@ func (r *Repo) Replace(path, old, new string) error {
 	return os.WriteFile(name, bytes.Replace(content, []byte(old), []byte(new), 1), 0o644)
 }
 
-// Push commits everything in the clone and pushes it to main.
+// Push commits everything in the clone and pushes it to main, on top of what others
+// may have pushed meanwhile.
 func (r *Repo) Push(ctx context.Context, message string) error {
-	for _, args := range [][]string{{"add", "-A"}, {"commit", "-q", "-m", message}, {"push", "-q", "origin", "HEAD:main"}} {
+	for _, args := range [][]string{{"add", "-A"}, {"commit", "-q", "-m", message}} {
 		if _, err := r.Git(ctx, args...); err != nil {
 			return err
 		}
 	}
-	return nil
+	for tries := 1; ; tries++ {
+		_, err := r.Git(ctx, "push", "-q", "origin", "HEAD:main")
+		if err == nil || tries == 5 {
+			return err
+		}
+		if _, err := r.Git(ctx, "pull", "-q", "--rebase", "origin", "main"); err != nil {
+			return err
+		}
+	}
 }
 
 // Revert undoes commits with one `git revert` each, and pushes.
