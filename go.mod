@@ -48,6 +48,7 @@ require (
 	github.com/google/cel-go v0.30.0
 	github.com/google/go-containerregistry/pkg/authn/kubernetes v0.0.0-20260224031529-85f2bf5f7303
 	github.com/google/go-github/v88 v88.0.0
+	github.com/standard-webhooks/standard-webhooks/libraries v0.0.1
 	gitlab.com/gitlab-org/api/client-go/v2 v2.64.0
 	k8s.io/streaming v0.37.2
 )

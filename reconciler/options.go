@@ -50,8 +50,8 @@ type Options struct {
 	AdvertiseHost string
 	// TriggerTokenFile holds the token that POST /trigger wants; empty: none.
 	TriggerTokenFile string
-	// WebhookSecretFile holds the secret that forges sign deliveries to POST /webhook
-	// with; empty: none is taken.
+	// WebhookSecretFile holds the secrets, one in each line, that forges sign deliveries
+	// to POST /webhook with; empty: none is taken.
 	WebhookSecretFile string
 	// CommitStatus is where the fate of commits is shown; without a kind nowhere.
 	CommitStatus forge.Options

@@ -2,10 +2,7 @@ package reconciler
 
 import (
 	"cmp"
-	"crypto/hmac"
 	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"k8s.io/utils/lru"
 
 	"hotpatch.dev/hotpatch/internal/logging"
@@ -29,7 +27,7 @@ const (
 )
 
 // webhooks takes what forges post about pushes. Its signature comes first: nothing
-// of a delivery is read before it is known to be made with the secret.
+// of a delivery is read before it is known to be made with a secret of ours.
 type webhooks struct {
 	secretFile string // read at each delivery; "": there are none
 	branch     string // pushes to others are no news; "": those of tags are
@@ -42,14 +40,8 @@ func newWebhooks(secretFile, branch string, m *metrics, poll func()) *webhooks {
 	return &webhooks{secretFile, branch, poll, m, lru.New(maxSeen)}
 }
 
-// signatureHeaders hold the HMAC-SHA256 of the body in hex, with "sha256=" before it
-// or without: those of GitHub, Gitea, Forgejo, Gogs and Bitbucket, and our own.
-var signatureHeaders = []string{"X-Hub-Signature-256", "X-Forgejo-Signature", "X-Gitea-Signature", "X-Gogs-Signature", "X-Hub-Signature", "X-Hotpatch-Signature"}
-
-// gitlabToken holds the secret itself: GitLab signs nothing with it.
-const gitlabToken = "X-Gitlab-Token"
-
-var deliveryHeaders = []string{"X-GitHub-Delivery", "X-Forgejo-Delivery", "X-Gitea-Delivery", "X-Gitlab-Event-UUID", "X-Request-UUID", "X-Hotpatch-Delivery"}
+// deliveryHeaders tell one delivery from another; that of Standard Webhooks is signed.
+var deliveryHeaders = []string{standardwebhooks.HeaderWebhookID, "X-GitHub-Delivery", "X-Forgejo-Delivery", "X-Gitea-Delivery", "X-Gitlab-Event-UUID", "X-Request-UUID", "X-Hotpatch-Delivery"}
 
 // eventHeaders say what happened, and pushes are the events that matter.
 var (
@@ -74,10 +66,10 @@ func (h *webhooks) take(w http.ResponseWriter, r *http.Request) (code int, resul
 	if h.secretFile == "" {
 		return http.StatusNotFound, "refused", "webhooks are not taken: the reconciler has no --webhook-secret-file"
 	}
-	secret, err := readToken(h.secretFile)
+	secrets, err := readSecrets(h.secretFile)
 	if err != nil {
-		logging.From(r.Context()).WithError(err).Error("no webhook can be taken: its secret cannot be read")
-		return http.StatusInternalServerError, "failed", "the secret of webhooks cannot be read; see the reconciler's log"
+		logging.From(r.Context()).WithError(err).Error("no webhook can be taken: its secrets cannot be read")
+		return http.StatusInternalServerError, "failed", "the secrets of webhooks cannot be read; see the reconciler's log"
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxDelivery))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
@@ -86,21 +78,10 @@ func (h *webhooks) take(w http.ResponseWriter, r *http.Request) (code int, resul
 	if err != nil {
 		return http.StatusBadRequest, "refused", "the body did not come whole"
 	}
-	if !signed(r.Header, body, secret) {
-		return http.StatusUnauthorized, "refused", "not signed with the secret of --webhook-secret-file"
+	if err := signed(r.Header, body, secrets); err != nil {
+		return http.StatusUnauthorized, "refused", err.Error()
 	}
 	return h.judge(r.Header, body)
-}
-
-// signed compares the first signature that is given; a second one does not help.
-func signed(header http.Header, body []byte, secret string) bool {
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write(body)
-	want := hex.EncodeToString(mac.Sum(nil))
-	if given := first(header, signatureHeaders); given != "" {
-		return subtle.ConstantTimeCompare([]byte(strings.TrimPrefix(given, "sha256=")), []byte(want)) == 1
-	}
-	return subtle.ConstantTimeCompare([]byte(header.Get(gitlabToken)), []byte(secret)) == 1
 }
 
 // judge tells news from the rest of what is signed.

@@ -20,8 +20,15 @@ const hookSecret = "correct horse"
 // hooked serves webhooks of the branch main, and counts polls.
 func hooked(t testing.TB) (server *httptest.Server, polls *int) {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(file, []byte(hookSecret+"\n"), 0o600); err != nil {
+	server, polls, _ = hookedBy(t, hookSecret+"\n")
+	return server, polls
+}
+
+// hookedBy has a file of secrets.
+func hookedBy(t testing.TB, secrets string) (server *httptest.Server, polls *int, file string) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte(secrets), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	polls = new(int)
@@ -29,11 +36,13 @@ func hooked(t testing.TB) (server *httptest.Server, polls *int) {
 	e := &endpoints{metrics: m, files: &files{}, webhooks: newWebhooks(file, "main", m, func() { *polls++ })}
 	server = httptest.NewServer(e.handler())
 	t.Cleanup(server.Close)
-	return server, polls
+	return server, polls, file
 }
 
-func hmacOf(body string) string {
-	mac := hmac.New(sha256.New, []byte(hookSecret))
+func hmacOf(body string) string { return hmacBy(hookSecret, body) }
+
+func hmacBy(secret, body string) string {
+	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(body))
 	return hex.EncodeToString(mac.Sum(nil))
 }

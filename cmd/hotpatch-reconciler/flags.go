@@ -72,7 +72,7 @@ func (s *settings) define(f *pflag.FlagSet) {
 	f.StringVar(&o.Listen, "listen", ":8080", "address of the HTTP server")
 	f.StringVar(&o.AdvertiseHost, "advertise-host", cmp.Or(os.Getenv("POD_IP"), "127.0.0.1"), "host under which pods reach the HTTP server")
 	f.StringVar(&o.TriggerTokenFile, "trigger-token-file", "", "file with the token that POST /trigger wants")
-	f.StringVar(&o.WebhookSecretFile, "webhook-secret-file", "", "file with the secret that forges sign what they send to POST /webhook with; without it nothing is taken there")
+	f.StringVar(&o.WebhookSecretFile, "webhook-secret-file", "", "file with the secrets, one in each line, that forges sign what they send to POST /webhook with; without it nothing is taken there")
 	f.StringVar(&o.CommitStatus.Kind, "commit-status", "", "forge that shows beside each commit what became of it: github, gitlab or gitea; without it none does")
 	f.StringVar(&o.CommitStatus.API, "commit-status-api", "", "that forge's API (https://api.github.com, https://HOST/api/v4); without it by the Git server's host")
 	f.StringVar(&o.CommitStatus.Repository, "commit-status-repo", "", "the repository there, OWNER/NAME; without it as in --repo")
