@@ -1,12 +1,14 @@
 package reconciler
 
 import (
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/gitsource"
 	"hotpatch.dev/hotpatch/reconciler/gates"
 )
 
@@ -98,4 +100,12 @@ func outcome(err error, good string) string {
 		return "failed"
 	}
 	return good
+}
+
+// committed is the result label of a commit.
+func committed(err error) string {
+	if refused := (*gitsource.RefusedError)(nil); errors.As(err, &refused) {
+		return "refused"
+	}
+	return outcome(err, "pushed")
 }

@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"reflect"
@@ -9,15 +10,15 @@ import (
 
 	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/gitsource"
+	"hotpatch.dev/hotpatch/internal/logging"
 )
 
 // change is the commit from what is written to the latest results, and what is
 // written after it.
-func (r *recorder) change(written map[string]api.HotPatchStatus, latest map[string]result) (gitsource.Change, map[string]api.HotPatchStatus, error) {
+func (r *recorder) change(ctx context.Context, written map[string]api.HotPatchStatus, latest map[string]result) (gitsource.Change, map[string]api.HotPatchStatus, error) {
 	change := gitsource.Change{Files: map[string][]byte{}}
 	next := maps.Clone(written)
-	var subjects []string
-	var changed []api.HotPatchStatus
+	var changed []News
 	for _, key := range slices.Sorted(maps.Keys(latest)) {
 		now := latest[key]
 		if before, ok := written[key]; ok && sameMeaning(before, now.status) {
@@ -29,21 +30,38 @@ func (r *recorder) change(written map[string]api.HotPatchStatus, latest map[stri
 		}
 		change.Files[r.file(key)] = content
 		next[key] = now.status
-		subjects = append(subjects, now.subject)
-		changed = append(changed, now.status)
+		changed = append(changed, news(now.status, now.subject, false))
 	}
 	for _, key := range slices.Sorted(maps.Keys(written)) {
 		if _, ok := latest[key]; !ok {
 			change.Files[r.file(key)] = nil
 			delete(next, key)
-			subjects = append(subjects, removed(written[key]))
-			changed = append(changed, written[key])
+			changed = append(changed, news(written[key], removed(written[key]), true))
 		}
 	}
 	change.Restore = func() (map[string][]byte, error) { return r.encodeAll(next) }
-	change.Subject, change.Body = words(subjects)
+	change.Subject, change.Body = r.words(ctx, changed)
 	change.Trailers = r.trailers(changed)
 	return change, next, nil
+}
+
+func news(s api.HotPatchStatus, words string, removed bool) News {
+	return News{Namespace: s.Metadata.Namespace, Name: s.Metadata.Name, Words: words, Removed: removed, Status: s}
+}
+
+// words are the commit's subject and body, by the template if there is one. Results
+// are committed whatever becomes of it.
+func (r *recorder) words(ctx context.Context, changed []News) (subject, body string) {
+	builtIn := message(r.cluster, changed)
+	if r.template == nil || len(changed) == 0 {
+		return builtIn.Subject, builtIn.Body
+	}
+	subject, body, err := r.template.words(builtIn)
+	if err != nil {
+		logging.From(ctx).WithError(err).Warn("the template of --message-template-file fails; this commit has the message that there is without it")
+		return builtIn.Subject, builtIn.Body
+	}
+	return subject, body
 }
 
 // encodeAll are the files of all records.
@@ -66,7 +84,7 @@ func removed(s api.HotPatchStatus) string {
 	return fmt.Sprintf("%s: removed from Git, its %d pods stay as they are", s.Metadata.Name, s.Counts.Total)
 }
 
-// words are the commit's subject and body.
+// words are a commit's subject and body of such lines.
 func words(subjects []string) (subject, body string) {
 	if all := strings.Join(subjects, "; "); len(all) <= maxSubject || len(subjects) == 1 {
 		return all, ""
@@ -77,18 +95,18 @@ func words(subjects []string) (subject, body string) {
 	return fmt.Sprintf("%d HotPatches changed", len(subjects)), body
 }
 
-func (r *recorder) trailers(changed []api.HotPatchStatus) [][2]string {
+func (r *recorder) trailers(changed []News) [][2]string {
 	var trailers [][2]string
 	add := func(key, value string) {
 		if t := [2]string{key, value}; value != "" && !slices.Contains(trailers, t) {
 			trailers = append(trailers, t)
 		}
 	}
-	for _, s := range changed {
-		add("Source-Commit", s.Source.Commit)
+	for _, c := range changed {
+		add("Source-Commit", c.Status.Source.Commit)
 	}
-	for _, s := range changed {
-		add("Revision", s.Revision)
+	for _, c := range changed {
+		add("Revision", c.Status.Revision)
 	}
 	add("Cluster", r.cluster)
 	return trailers

@@ -29,6 +29,9 @@ type Options struct {
 	Author, Committer gitsource.Person
 	// SigningKey signs these commits; its zero value: nothing does.
 	SigningKey gitsource.SigningKey
+	// MessageTemplateFile holds a template for the messages of these commits; empty:
+	// they have the built-in one. See Message.
+	MessageTemplateFile string
 	// Cluster names this cluster in the results: clusters/<Cluster>/….
 	Cluster string
 	// Interval between two polls of the Git server; Schedule, a cron spec,

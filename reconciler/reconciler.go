@@ -100,6 +100,10 @@ func newReconciler(o Options) (*Reconciler, error) {
 	if err != nil {
 		return nil, err
 	}
+	template, err := readTemplate(o.MessageTemplateFile)
+	if err != nil {
+		return nil, err
+	}
 	r := &Reconciler{options: o, trigger: newTrigger(), metrics: newMetrics()}
 	soon := debounce(func() { r.trigger.fire(podsChanged) })
 	cluster, err := kube.Connect(o.Kubeconfig, func(scope kube.Scope) { r.moved.add(scope); soon() })
@@ -116,7 +120,7 @@ func newReconciler(o Options) (*Reconciler, error) {
 	r.analyses = newAnalyses(gates.New(cluster, o.AnalysisAllowAddresses, gates.Credentials(o.AnalysisCredentials)), r.metrics, func() { r.trigger.fire(workEnded) })
 	r.follower = &follower{source: source, schedule: schedule, path: o.Path, metrics: r.metrics, poll: newTrigger(),
 		found: func() { r.trigger.fire(newCommit) }, polled: func() { r.recorder.sourcePolled() }}
-	r.recorder = &recorder{branch: writer, cluster: o.Cluster, metrics: r.metrics, wake: newTrigger(), stepped: func() { r.trigger.fire(workEnded) }}
+	r.recorder = &recorder{branch: writer, cluster: o.Cluster, template: template, metrics: r.metrics, wake: newTrigger(), stepped: func() { r.trigger.fire(workEnded) }}
 	if r.announcer, err = r.newAnnouncer(); err != nil {
 		return nil, err
 	}

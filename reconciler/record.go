@@ -46,8 +46,10 @@ type recorder struct {
 	cluster string
 	metrics *metrics
 	wake    *trigger
-	stepped func()      // called when Git holds that a rollout has come further
-	polled  atomic.Bool // the source was, since the branch was looked at
+	// template words commits; nil: the built-in message does.
+	template *messageTemplate
+	stepped  func()      // called when Git holds that a rollout has come further
+	polled   atomic.Bool // the source was, since the branch was looked at
 
 	mu      sync.Mutex
 	latest  map[string]result             // by HotPatch, all there are
@@ -236,7 +238,7 @@ func (r *recorder) commit(ctx context.Context, limit time.Duration) error {
 	if latest == nil {
 		return nil
 	}
-	change, next, err := r.change(written, latest)
+	change, next, err := r.change(ctx, written, latest)
 	if err != nil || len(change.Files) == 0 {
 		return err
 	}
@@ -257,14 +259,6 @@ func (r *recorder) commit(ctx context.Context, limit time.Duration) error {
 		r.stepped()
 	}
 	return nil
-}
-
-// committed is the result label of a commit.
-func committed(err error) string {
-	if refused := (*gitsource.RefusedError)(nil); errors.As(err, &refused) {
-		return "refused"
-	}
-	return outcome(err, "pushed")
 }
 
 func (r *recorder) setWaiting(err error) {

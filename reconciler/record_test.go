@@ -58,7 +58,7 @@ func TestOnlyNewMeaningIsCommitted(t *testing.T) {
 		"gone and came again": {writtenBefore(), results(testStatus("b", 1)), "b: subject"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			change, next, err := r.change(c.before, c.after)
+			change, next, err := r.change(t.Context(), c.before, c.after)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -68,7 +68,7 @@ func TestOnlyNewMeaningIsCommitted(t *testing.T) {
 			if change.Subject != c.want {
 				t.Errorf("subject %q, want %q", change.Subject, c.want)
 			}
-			if again, _, _ := r.change(next, c.after); len(again.Files) > 0 {
+			if again, _, _ := r.change(t.Context(), next, c.after); len(again.Files) > 0 {
 				t.Errorf("committed twice: %v", again.Files)
 			}
 		})
@@ -77,7 +77,7 @@ func TestOnlyNewMeaningIsCommitted(t *testing.T) {
 
 func TestCommitSaysWhatMachinesNeed(t *testing.T) {
 	r := &recorder{cluster: "box"}
-	change, _, err := r.change(writtenBefore(testStatus("old", 1)), results(testStatus("a", 1), testStatus("b", 1)))
+	change, _, err := r.change(t.Context(), writtenBefore(testStatus("old", 1)), results(testStatus("a", 1), testStatus("b", 1)))
 	if err != nil {
 		t.Fatal(err)
 	}
