@@ -34,6 +34,7 @@ type announcer struct {
 	commit string
 	wanted int               // HotPatches there
 	latest map[string]result // of a pass over that commit
+	wrong  []error           // with what the commit holds
 }
 
 func (r *Reconciler) newAnnouncer() (*announcer, error) {
@@ -45,14 +46,15 @@ func (r *Reconciler) newAnnouncer() (*announcer, error) {
 	return &announcer{forge: to, name: "hotpatch/" + o.Cluster, results: r.recorder.compared, metrics: r.metrics, wake: newTrigger()}, err
 }
 
-// passed tells that there is news of a commit.
+// passed tells that there is news of a commit. While its successor is refused there is
+// none: everything is in trouble for what that one did.
 func (a *announcer) passed(newest *rendered) {
-	if a == nil {
+	if a == nil || newest.refused != "" {
 		return
 	}
 	latest, _ := a.results()
 	a.mu.Lock()
-	a.commit, a.wanted, a.latest = newest.snapshot.Commit, len(newest.Items)+len(newest.Broken), latest
+	a.commit, a.wanted, a.latest, a.wrong = newest.snapshot.Commit, len(newest.Items)+len(newest.Broken), latest, newest.Errors
 	a.mu.Unlock()
 	a.wake.fire(workEnded)
 }
@@ -105,7 +107,7 @@ func (a *announcer) rest(ctx context.Context, news <-chan struct{}, wait time.Du
 // it has to wait.
 func (a *announcer) tell(ctx context.Context, last display, now time.Time) (display, time.Duration, error) {
 	a.mu.Lock()
-	commit, wanted, latest := a.commit, a.wanted, a.latest
+	commit, wanted, latest, wrong := a.commit, a.wanted, a.latest, a.wrong
 	a.mu.Unlock()
 	if commit == "" {
 		return last, forever, nil
@@ -118,7 +120,7 @@ func (a *announcer) tell(ctx context.Context, last display, now time.Time) (disp
 		}
 		last = display{commit: commit, status: is}
 	}
-	state, words := fate(latest, wanted)
+	state, words := fate(latest, wanted, wrong)
 	is := forge.Status{State: state, Name: a.name, Words: shorten(words, forge.MaxWords)}
 	switch {
 	case is == last.status:

@@ -156,7 +156,7 @@ func TestFate(t *testing.T) {
 	failedAndAsked := failed
 	failedAndAsked.awaited = true
 	done := said("game", api.PhaseComplete, 4, 4, "")
-	if state, words := fate(map[string]result{"game": done}, 3); state != forge.Pending || words != "4 of 4 pods; not all HotPatches are known yet" {
+	if state, words := fate(map[string]result{"game": done}, 3, nil); state != forge.Pending || words != "4 of 4 pods; not all HotPatches are known yet" {
 		t.Errorf("of three, one is known: %s: %s", state, words)
 	}
 	for name, c := range map[string]struct {
@@ -176,9 +176,37 @@ func TestFate(t *testing.T) {
 		for _, r := range c.results {
 			latest[r.status.Metadata.Name] = r
 		}
-		state, words := fate(latest, len(latest))
+		state, words := fate(latest, len(latest), nil)
 		if got := string(state) + ": " + words; got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
+	}
+}
+
+// A kustomization that cannot be built may hold a HotPatch that was never seen.
+func TestWhatIsUnreadableFails(t *testing.T) {
+	wrong := []error{errors.New("games/kustomization.yaml: no such file: typo.yaml"), errors.New("another")}
+	done, failed := said("game", api.PhaseComplete, 4, 4, ""), said("arena", api.PhaseDegraded, 0, 8, "no target")
+	for want, latest := range map[string]map[string]result{
+		"failure 0 of 0 pods; games/kustomization.yaml: no such file: typo.yaml": nil,
+		"failure 4 of 4 pods; games/kustomization.yaml: no such file: typo.yaml": {"game": done},
+		"failure 4 of 12 pods; arena: no target":                                 {"game": done, "arena": failed},
+	} {
+		if state, words := fate(latest, len(latest), wrong); string(state)+" "+words != want {
+			t.Errorf("%s %s, want %s", state, words, want)
+		}
+	}
+}
+
+// That the next commit is not signed is nothing against the one in force.
+func TestARefusedCommitBlamesNoOther(t *testing.T) {
+	results := map[string]result{"game": said("game", api.PhaseComplete, 4, 4, "")}
+	a := &announcer{results: func() (map[string]result, map[string]api.HotPatchStatus) { return results, nil }, wake: newTrigger()}
+	good := &rendered{snapshot: &gitsource.Snapshot{Commit: "c1"}}
+	a.passed(good)
+	results = map[string]result{"game": said("game", api.PhaseDegraded, 4, 4, "commit c2 is not signed")}
+	a.passed(&rendered{snapshot: good.snapshot, refused: "commit c2 is not signed"})
+	if state, words := fate(a.latest, a.wanted, a.wrong); a.commit != "c1" || state != forge.Success {
+		t.Errorf("of %s it is said: %s %s", a.commit, state, words)
 	}
 }

@@ -11,8 +11,9 @@ import (
 
 // fate is what became of the newest commit, by what there is to say of so many
 // HotPatches: the worst of them, and how many pods are where they should be. Of a new
-// one there is nothing to say before its images and its target are found.
-func fate(latest map[string]result, wanted int) (forge.State, string) {
+// one there is nothing to say before its images and its target are found. What is wrong
+// with the commit may be about a HotPatch that nobody knows: what holds it is not built.
+func fate(latest map[string]result, wanted int, wrong []error) (forge.State, string) {
 	state, pods, total, first, more := forge.Success, 0, 0, "", 0
 	for _, key := range slices.Sorted(maps.Keys(latest)) {
 		now := latest[key]
@@ -30,6 +31,8 @@ func fate(latest map[string]result, wanted int) (forge.State, string) {
 	}
 	words := fmt.Sprintf("%d of %d pods", pods, total)
 	switch {
+	case state != forge.Failure && len(wrong) > 0:
+		return forge.Failure, words + "; " + wrong[0].Error()
 	case state == forge.Success && len(latest) < wanted:
 		return forge.Pending, words + "; not all HotPatches are known yet"
 	case state == forge.Success:
