@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,12 +20,15 @@ import (
 
 // board is a forge that keeps what it shows, and may be down.
 type board struct {
+	mu    sync.Mutex
 	shown map[string]forge.Status // by commit
 	log   []string
 	down  bool
 }
 
 func (b *board) Last(_ context.Context, commit, _ string) (forge.Status, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.down {
 		return forge.Status{}, errors.New("the forge is down")
 	}
@@ -32,12 +36,20 @@ func (b *board) Last(_ context.Context, commit, _ string) (forge.Status, error) 
 }
 
 func (b *board) Set(_ context.Context, commit string, s forge.Status) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.down {
 		return errors.New("the forge is down")
 	}
 	b.shown[commit] = s
 	b.log = append(b.log, commit+" "+string(s.State)+": "+s.Words)
 	return nil
+}
+
+func (b *board) set(down bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.down = down
 }
 
 // said is one HotPatch's result.
@@ -65,6 +77,8 @@ func heard(t *testing.T, b *board) (pass func(commit string, results ...result))
 
 func (b *board) told(t *testing.T, want ...string) {
 	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if !slices.Equal(b.log, want) {
 		t.Errorf("the forge was told\n%s\nwant\n%s", strings.Join(b.log, "\n"), strings.Join(want, "\n"))
 	}
@@ -110,12 +124,13 @@ func TestAReplacedCommitIsAnnounced(t *testing.T) {
 // A forge that is down is told when it is back, and only what holds then.
 func TestAForgeThatIsDownIsToldLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &board{shown: map[string]forge.Status{}, down: true}
+		b := &board{shown: map[string]forge.Status{}}
+		b.set(true)
 		pass := heard(t, b)
 		pass("c1", said("game", api.PhaseProgressing, 1, 8, ""))
 		pass("c1", said("game", api.PhaseComplete, 8, 8, ""))
 		time.Sleep(time.Hour)
-		b.down = false
+		b.set(false)
 		time.Sleep(2 * lastRetry)
 		synctest.Wait()
 		b.told(t, "c1 success: 8 of 8 pods")
