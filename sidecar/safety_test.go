@@ -5,9 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -162,21 +160,6 @@ func TestUpdatesOutliveCallersAndStops(t *testing.T) {
 			return w.onDisk("index.html") == "slow" && w.api.annotation(annotationKey) == "v1: Update success"
 		})
 		hangUp()
-	}
-}
-
-// Whoever is slow to say what he wants is cut off.
-func TestSlowCaller(t *testing.T) {
-	w := newWorld(t)
-	conn, err := net.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(w.url, "http://"), "/hot-update"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	fmt.Fprint(conn, "POST /hot-update HTTP/1.1\r\nHost: x\r\n")
-	conn.SetReadDeadline(time.Now().Add(2 * headerTimeout))
-	if _, err := io.ReadAll(conn); err != nil {
-		t.Errorf("still connected: %v", err)
 	}
 }
 
