@@ -52,7 +52,7 @@ func TestEveryKeyIsInTheReference(t *testing.T) {
 			case strings.HasPrefix(quoted, ".") && !strings.HasPrefix(quoted, ".config."):
 				key = group + quoted
 			}
-			group = key[:strings.LastIndex(key, ".")]
+			group = key[:max(0, strings.LastIndex(key, "."))]
 			told[key] = true
 		}
 	}

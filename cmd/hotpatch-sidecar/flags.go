@@ -24,6 +24,16 @@ func parse(args []string) (settings, error) {
 		Name:      os.Getenv("POD_NAME"),
 		UID:       os.Getenv("POD_UID"),
 	}}}
+	flags := s.flags()
+	err := flags.Parse(args)
+	if err == nil && s.version {
+		fmt.Println(buildinfo.Line("hotpatch-sidecar"))
+	}
+	return s, err
+}
+
+// flags are the command line's, and what they stand for.
+func (s *settings) flags() *pflag.FlagSet {
 	flags := pflag.NewFlagSet("hotpatch-sidecar", pflag.ContinueOnError)
 	flags.StringSliceVar(&s.options.Configs, "config", sidecar.ConfigFiles, "config file; of several the first that exists")
 	flags.StringVar(&s.options.Listen, "listen", ":5000", "address to listen on")
@@ -32,9 +42,5 @@ func parse(args []string) (settings, error) {
 	flags.StringVar(&s.logFormat, "log-format", "text", "text or json")
 	flags.StringVar(&s.logLevel, "log-level", "info", "debug, info, warning or error")
 	flags.BoolVar(&s.version, "version", false, "print the version and stop")
-	err := flags.Parse(args)
-	if err == nil && s.version {
-		fmt.Println(buildinfo.Line("hotpatch-sidecar"))
-	}
-	return s, err
+	return flags
 }
