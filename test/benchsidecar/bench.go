@@ -41,6 +41,8 @@ type bench struct {
 	sending  atomic.Int64 // nanoseconds that the upstream took for its answer
 	told     chan os.Signal
 	process  *exec.Cmd
+	used     usage    // when it was looked at last
+	missed   []string // targets
 }
 
 func newBench() (*bench, error) {

@@ -49,6 +49,8 @@ func (b *bench) crowd(ctx context.Context) error {
 	}
 	done.Store(true)
 	readers.Wait()
+	b.within(good.Load() == rounds*atOnce, "posts at once")
+	b.within(wrong.Load() == 0, "reads torn or missing")
 	row(fmt.Sprintf("%d posts at once × %d", atOnce, rounds), "all true", "1 to 5 of 20", "%d of %d good", good.Load(), rounds*atOnce)
 	row("reads meanwhile that were torn or missing", "0 of 100,000", "352 of 3,875", "%d of %d", wrong.Load(), reads.Load())
 	return ctx.Err()
