@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 
@@ -47,8 +48,9 @@ func (s *service) handler(life context.Context) http.Handler {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	file, err := h.serve(r)
+	sent := &body{ReadCloser: http.MaxBytesReader(w, r.Body, maxBody)}
+	r.Body = sent
+	file, err := h.serve(r, sent)
 	if err != nil && file.State == "" {
 		file = observed(ask{path: r.FormValue("path"), version: r.FormValue("version")}, err)
 	}
@@ -56,7 +58,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer(w, r, file, err)
 }
 
-func (h *handler) serve(r *http.Request) (api.ObservedFile, error) {
+func (h *handler) serve(r *http.Request, sent *body) (api.ObservedFile, error) {
 	if r.Method != http.MethodPost {
 		return api.ObservedFile{}, errMethod
 	}
@@ -74,10 +76,28 @@ func (h *handler) serve(r *http.Request) (api.ObservedFile, error) {
 		return api.ObservedFile{}, errOtherPod
 	}
 	a, err := parseAsk(r)
+	if sent.failed != nil { // of what the query says alone nobody knows that it was meant
+		return api.ObservedFile{}, badRequest("please provide a valid request: its body does not arrive: " + sent.failed.Error())
+	}
 	if err != nil {
 		return api.ObservedFile{}, err
 	}
 	return h.updates.update(logging.With(h.life, "caller", caller, "from", r.RemoteAddr), a)
+}
+
+// body is what a caller sends. That it did not come to its end is lost on
+// http.Request's form, which then holds the query alone.
+type body struct {
+	io.ReadCloser
+	failed error
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		b.failed = err
+	}
+	return n, err
 }
 
 // authError is an error that kept a caller out.

@@ -59,12 +59,13 @@ func TestSlowCallers(t *testing.T) {
 	chunk := fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", len(fields), fields)
 	var all sync.WaitGroup
 	for what, c := range map[string]slowCaller{
-		"no more headers":     {head, "", headerTimeout},
-		"headers that drip":   {head + "X: ", "x", headerTimeout},
-		"no more body":        {head + body, "", readTimeout},
-		"a body that drips":   {head + body, "x", readTimeout},
-		"chunks that drip":    {head + chunk, "1\r\nx\r\n", readTimeout},
-		"a connection unused": {"", "", headerTimeout},
+		"a query and half a body": {strings.Replace(head, "/hot-update", "/hot-update?version=v1&url="+url.QueryEscape(w.up.URL+"/index.html"), 1) + "Content-Length: 60000\r\n\r\nx=", "", readTimeout},
+		"no more headers":         {head, "", headerTimeout},
+		"headers that drip":       {head + "X: ", "x", headerTimeout},
+		"no more body":            {head + body, "", readTimeout},
+		"a body that drips":       {head + body, "x", readTimeout},
+		"chunks that drip":        {head + chunk, "1\r\nx\r\n", readTimeout},
+		"a connection unused":     {"", "", headerTimeout},
 	} {
 		all.Go(func() {
 			took, answer, err := c.cutOff(address)

@@ -28,6 +28,7 @@ func TestSurface(t *testing.T) {
 	const (
 		noVersion = "please provide a valid version"
 		noURL     = "please provide a valid URL"
+		noBody    = "please provide a valid request: its body does not arrive: "
 	)
 	for _, c := range []struct {
 		name, method, query, contentType, body string
@@ -45,7 +46,9 @@ func TestSurface(t *testing.T) {
 		{"version before url", "POST", "", form, "version=1", 400, noVersion},
 		{"no url", "POST", "", form, "version=v1", 400, noURL},
 		{"empty url", "POST", "", form, "version=v1&url=", 400, noURL},
-		{"body too large", "POST", "", form, "x=" + strings.Repeat("x", maxBody) + "&version=v1&url=" + good, 400, noVersion},
+		{"a body with a slip", "POST", "?version=v1&url=" + good, form, "x=%zz", 200, success},
+		{"body too large", "POST", "", form, "x=" + strings.Repeat("x", maxBody) + "&version=v1&url=" + good, 400, noBody + "http: request body too large"},
+		{"and a query", "POST", "?version=v1&url=" + good, form, "x=" + strings.Repeat("x", maxBody), 400, noBody + "http: request body too large"},
 	} {
 		code, answer := w.send(c.method, w.url+c.query, c.contentType, c.body)
 		if code != c.code || answer != c.answer {
@@ -55,7 +58,7 @@ func TestSurface(t *testing.T) {
 	if entries, _ := os.ReadDir(w.dir); len(entries) != 3 { // index.html, multi.html and the book
 		t.Errorf("files: %v", entries)
 	}
-	if got := w.game.signals(); got != 5 {
+	if got := w.game.signals(); got != 6 {
 		t.Errorf("%d signals; want one for each success", got)
 	}
 }
