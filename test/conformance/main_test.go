@@ -11,7 +11,6 @@
 package conformance
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"io"
@@ -19,12 +18,11 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"hotpatch.dev/hotpatch/sidecar"
 )
 
 var (
@@ -52,7 +50,13 @@ func run(m *testing.M) int {
 	go http.Serve(listener, http.HandlerFunc(serve))
 	files = "http://" + listener.Addr().String()
 	if *base == "" {
-		stop, err := start()
+		dir, err := os.MkdirTemp("", "conformance-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		stop, err := start(dir)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
@@ -68,11 +72,11 @@ const config = `plugins:
 download: {allowAddresses: [127.0.0.1], maxBytes: 4194304, timeout: 3s}
 `
 
-// start has a sidecar of our own on loopback.
-func start() (stop func(), err error) {
-	dir, err := os.MkdirTemp("", "conformance-")
-	if err != nil {
-		return nil, err
+// start has a sidecar of our own on loopback: the program as it is, another process.
+func start(dir string) (stop func(), err error) {
+	bin := filepath.Join(dir, "hotpatch-sidecar")
+	if out, err := exec.Command("go", "build", "-o", bin, "../../cmd/hotpatch-sidecar").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build the sidecar: %w\n%s", err, out)
 	}
 	where := filepath.Join(dir, "config.yaml")
 	if err := os.WriteFile(where, fmt.Appendf(nil, config, dir+"/files"), 0o644); err != nil {
@@ -84,18 +88,19 @@ func start() (stop func(), err error) {
 	}
 	address := port.Addr().String()
 	port.Close()
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- sidecar.Run(ctx, sidecar.Options{Configs: []string{where}, Listen: address}) }()
+	life := exec.Command(bin, "--config", where, "--listen", address)
+	if err := life.Start(); err != nil {
+		return nil, err
+	}
 	*base = "http://" + address
+	stop = func() { life.Process.Signal(os.Interrupt); life.Wait() }
 	page, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		cancel()
+		stop()
 		return nil, err
 	}
 	go http.Serve(page, http.FileServer(http.Dir(dir+"/files")))
 	*seen = "http://" + page.Addr().String() + "/"
-	stop = func() { cancel(); <-ended; page.Close(); os.RemoveAll(dir) }
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if resp, err := http.Get(*base + "/healthz"); err == nil {
 			resp.Body.Close()
