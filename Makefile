@@ -14,7 +14,7 @@ FLAGS := -trimpath -tags grpcnotrace
 LAVISH := GOGC=400
 BUILD := $(LAVISH) $(GO) build $(FLAGS) -ldflags "-s -w"
 
-.PHONY: build box cluster cluster-down images stage demo demo-down test lint vulncheck unit prove e2e box-test bench bench-plan bench-swap bench-sidecar bench-git soak test-vm forge
+.PHONY: build box cluster cluster-down images stage demo demo-down test lint vulncheck unit prove e2e box-test bench bench-plan bench-swap bench-sidecar bench-git soak soak-record test-vm forge
 build: ## the four programs into bin/
 	$(BUILD) -o bin/ ./cmd/...
 
@@ -87,6 +87,9 @@ forge: build ## on a real forge, Gitea, which is compiled first (minutes, once)
 soak: stage ## 300 kills of the agent, under load and with garbage collected all the while
 	@$(BUILD) -o $(TOOLS)/ ./test/soak
 	@$(TOOLS)/soak
+
+soak-record: ## 300 kills of the reconciler around its commits
+	$(GO) test -vet=off $(FLAGS) ./reconciler -run TestKilledAroundCommits -kills 300 -count=1 -timeout 30m -v
 
 bench: stage ## times, connections dropped and memory, against what people do today
 	@$(BUILD) -o $(TOOLS)/ ./test/bench
