@@ -20,7 +20,7 @@ import (
 	"hotpatch.dev/hotpatch/gitsource/gittest"
 )
 
-var kills = flag.Int("kills", 20, "how often the reconciler is killed around its commits")
+var kills = flag.Int("kills", 12, "how often the reconciler is killed around its commits")
 
 // killed is a reconciler in a process of its own.
 type killed struct {
