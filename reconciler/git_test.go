@@ -104,6 +104,9 @@ func TestPushIsRecordedAndReadBackByTheNext(t *testing.T) {
 	_, stop := lead(t, repo, "hotpatch-status", &scripted{pods: []kube.Pod{gamePod()}})
 	eventually(t, "a record", func() bool { return strings.Contains(repo.Show("hotpatch-status", record), commit) })
 	stop()
+	if by := recorded(t, repo).Source.Author; by != "Ann" {
+		t.Errorf("released by %q", by)
+	}
 	before, err := api.DecodeStatus(record, []byte(repo.Show("hotpatch-status", record)))
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 )
@@ -113,12 +114,14 @@ func (c *compactor) fetchTip(ctx context.Context, remote string) (string, error)
 // dropped. The working tree is not touched.
 func (c *compactor) rewrite(ctx context.Context, commits []string) (next string, err error) {
 	dropped := commits[c.keep:]
-	date, err := c.git(ctx, nil, "show", "-s", "--format=%cs", dropped[0])
+	date, err := c.git(ctx, nil, "show", "-s", "--format=%cI", dropped[0])
 	if err != nil {
 		return "", err
 	}
-	message := fmt.Sprintf("Results of %d commits until %s\n\nThe newest of them was %s.\n", len(dropped), strings.TrimSpace(date), dropped[0])
-	if next, err = c.gitWith(ctx, message, nil, "commit-tree", dropped[0]+"^{tree}"); err != nil {
+	date = strings.TrimSpace(date)
+	message := fmt.Sprintf("Results of %d commits until %s\n\nThe newest of them was %s.\n", len(dropped), date[:len(time.DateOnly)], dropped[0])
+	dated := []string{"GIT_AUTHOR_DATE=" + date, "GIT_COMMITTER_DATE=" + date} // not later than what follows it
+	if next, err = c.gitWith(ctx, message, dated, "commit-tree", dropped[0]+"^{tree}"); err != nil {
 		return "", err
 	}
 	for i := c.keep - 1; i >= 0; i-- {
