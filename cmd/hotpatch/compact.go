@@ -15,6 +15,7 @@ type compactor struct {
 	*clone
 	branch string
 	keep   int
+	before time.Time // zero: keep says how many stay
 	pushes bool
 }
 
@@ -28,6 +29,7 @@ func statusBranch(ctx context.Context, s Streams, args []string) error {
 	dir := flags.String("dir", ".", "")
 	flags.StringVar(&c.branch, "status-branch", "hotpatch-status", "")
 	flags.IntVar(&c.keep, "keep", 1000, "")
+	flags.TimeVar(&c.before, "before", time.Time{}, []string{time.DateOnly, time.RFC3339}, "")
 	flags.BoolVar(&c.pushes, "push", false, "")
 	if err := parse(s, flags, args, 1); err != nil {
 		return err
@@ -37,6 +39,9 @@ func statusBranch(ctx context.Context, s Streams, args []string) error {
 	}
 	if c.keep < 1 {
 		return misuse{fmt.Sprintf("--keep %d: at least one commit stays", c.keep), "status-branch"}
+	}
+	if flags.Changed("keep") && flags.Changed("before") {
+		return misuse{"--keep and --before: one of them says what stays", "status-branch"}
 	}
 	var err error
 	if c.clone, err = openClone(ctx, *dir); err != nil {
@@ -64,11 +69,10 @@ func (c *compactor) once(ctx context.Context, s Streams) error {
 	if err != nil {
 		return err
 	}
-	listed, err := c.git(ctx, nil, "rev-list", "--first-parent", tip)
+	commits, err := c.list(ctx, tip)
 	if err != nil {
 		return err
 	}
-	commits := strings.Fields(listed) // the newest first
 	if len(commits) <= c.keep+1 {
 		printCompactAlready(s, c.branch, len(commits), c.keep)
 		return nil
@@ -92,6 +96,32 @@ func (c *compactor) once(ctx context.Context, s Streams) error {
 	}
 	printCompacted(s, c.branch, len(commits), c.keep)
 	return nil
+}
+
+// list is the branch's commits, the newest first. With a date it makes keep how many
+// are not older, and the newest stays in any case.
+func (c *compactor) list(ctx context.Context, tip string) (commits []string, err error) {
+	listed, err := c.git(ctx, nil, "log", "--first-parent", "--format=%H %ct", tip)
+	if err != nil {
+		return nil, err
+	}
+	dated, older := !c.before.IsZero(), false
+	if dated {
+		c.keep = 1
+	}
+	for line := range strings.Lines(listed) {
+		var commit string
+		var at int64
+		if _, err := fmt.Sscan(line, &commit, &at); err != nil {
+			return nil, fmt.Errorf("the log of %s says %q: %w", c.branch, line, err)
+		}
+		commits = append(commits, commit)
+		older = older || at < c.before.Unix()
+		if dated && !older {
+			c.keep = len(commits)
+		}
+	}
+	return commits, nil
 }
 
 // fetchTip fetches the branch with all of its history.

@@ -142,6 +142,8 @@ push it elsewhere first.
 Flags:
       --dir DIR        in the clone (default .)
       --keep N         how many commits stay (default 1000)
+      --before DATE    instead: older ones become one (2026-01-31, at midnight UTC, or
+                       2026-01-31T12:00:00Z); the newest stays in any case
       --push           do it; else it is only told what would be done
       --status-branch NAME
                        the branch (default hotpatch-status)
