@@ -41,6 +41,7 @@ type follower struct {
 
 	mu     sync.Mutex
 	newest *rendered
+	failed error // of the last poll
 }
 
 // get is the newest commit, nil before the first.
@@ -55,7 +56,11 @@ func (f *follower) get() *rendered {
 func (f *follower) follow(ctx context.Context) {
 	failures := 0
 	for {
-		if err := f.once(ctx); err != nil && ctx.Err() == nil {
+		err := f.once(ctx)
+		if ctx.Err() == nil {
+			f.setFailed(err)
+		}
+		if err != nil && ctx.Err() == nil {
 			logging.From(ctx).WithError(err).Warn("Git cannot be read; what was read before stays in force")
 			failures++
 		} else {
@@ -65,6 +70,19 @@ func (f *follower) follow(ctx context.Context) {
 			return
 		}
 	}
+}
+
+func (f *follower) setFailed(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.failed = err
+}
+
+// holdup is why Git could not be read last, nil if it could.
+func (f *follower) holdup() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failed
 }
 
 // wait returns true when it is time to poll, false when ctx has ended.

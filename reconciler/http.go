@@ -32,6 +32,7 @@ type endpoints struct {
 	metrics   *metrics
 	files     *files
 	ready     func() error
+	followed  func() error // why Git cannot be read
 	recorded  func() error // why results are not committed
 	poll      func()
 	tokenFile string // of POST /trigger; "" lets everyone in
@@ -50,11 +51,15 @@ func (e *endpoints) handler() http.Handler {
 }
 
 func (e *endpoints) readyz(w http.ResponseWriter, _ *http.Request) {
+	unread := e.followed()
 	if err := e.ready(); err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		http.Error(w, errors.Join(err, unread).Error(), http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "ok")
+	if unread != nil {
+		fmt.Fprintln(w, "Git cannot be read, and what was read before stays in force:", unread)
+	}
 	if err := e.recorded(); err != nil { // pods go on without: files are served, and results are kept
 		fmt.Fprintln(w, "results are not committed yet:", err)
 	}

@@ -66,8 +66,9 @@ func TestTriggerWantsItsToken(t *testing.T) {
 }
 
 func TestReadyzSaysWhyNot(t *testing.T) {
-	url := serveEndpoints(t, &endpoints{metrics: newMetrics(), files: &files{}, ready: func() error { return errors.New("no pass has ended yet") }})
-	if code, body := call(t, "GET", url+"/readyz", nil); code != 503 || !strings.Contains(body, "no pass") {
+	url := serveEndpoints(t, &endpoints{metrics: newMetrics(), files: &files{},
+		ready: func() error { return errors.New("no pass has ended yet") }, followed: func() error { return errors.New("no such host") }})
+	if code, body := call(t, "GET", url+"/readyz", nil); code != 503 || !strings.Contains(body, "no pass") || !strings.Contains(body, "no such host") {
 		t.Errorf("%d %s", code, body)
 	}
 	if code, _ := call(t, "GET", url+"/healthz", nil); code != 200 {

@@ -203,6 +203,7 @@ func (r *Reconciler) endpoints() http.Handler {
 		metrics:   r.metrics,
 		files:     r.files,
 		ready:     func() error { return *r.state.Load() },
+		followed:  r.follower.holdup,
 		recorded:  r.recorder.holdup,
 		poll:      poll,
 		tokenFile: r.options.TriggerTokenFile,

@@ -132,18 +132,15 @@ Example:
 Usage:
   PROGRAM status-branch compact [flags]
 
-The oldest commits become one, which has what they had recorded last; the newest
-stay as they are, but for signatures, which would be wrong. The branch is fetched
-and pushed with the git of the clone that you stand in. Where results come meanwhile
-it begins anew, so that none is lost. Reconcilers go on as before; whoever has the
-branch fetches it anew. The history that is dropped is gone for good: for audits
-push it elsewhere first.
+The oldest commits become one, with what they had recorded last; the newest stay, but
+for signatures, which would be wrong. It is done with the git of the clone that you
+stand in, anew where results come meanwhile, so that none is lost. Reconcilers go on as
+before. What is dropped is gone for good: for audits push it elsewhere first.
 
 Flags:
       --dir DIR        in the clone (default .)
       --keep N         how many commits stay (default 1000)
-      --before DATE    instead: older ones become one (2026-01-31, at midnight UTC, or
-                       2026-01-31T12:00:00Z); the newest stays in any case
+      --before DATE    instead: older ones become one (2026-01-31, or ...T12:00:00Z)
       --push           do it; else it is only told what would be done
       --status-branch NAME
                        the branch (default hotpatch-status)
