@@ -81,11 +81,15 @@ func history(ctx context.Context, s Streams, args []string) error {
 	flags := pflag.NewFlagSet("history", pflag.ContinueOnError)
 	r := trailFlags(flags)
 	limit := flags.Int("limit", 20, "")
+	format := flags.StringP("output", "o", "", "")
 	if err := parse(s, flags, args, 1); err != nil {
 		return err
 	}
 	if r.name = flags.Arg(0); r.name == "" {
 		return misuse{"which HotPatch?", "history"}
+	}
+	if *format != "" && *format != "json" {
+		return misuse{fmt.Sprintf("output format %q: want json", *format), "history"}
 	}
 	source, err := r.open(ctx)
 	if err != nil {
@@ -103,8 +107,12 @@ func history(ctx context.Context, s Streams, args []string) error {
 	if err != nil {
 		return err
 	}
+	past = past[:max(0, min(*limit, len(past)))]
+	if *format == "json" {
+		return showEvents(s, past, recordFile(st))
+	}
 	t := table{{"WHEN", "RELEASED_BY", "COMMIT", "REVISION", "PHASE", "PODS", "OBSERVED"}}
-	for _, p := range past[:max(0, min(*limit, len(past)))] {
+	for _, p := range past {
 		was, err := statusIn(p, recordFile(st))
 		if err != nil { // taken out, or edited by hand: its subject is there
 			t = append(t, []string{moment(p), "-", "-", "-", "-", "-", p.Subject})

@@ -260,6 +260,7 @@ RELEASED_BY wrote the COMMIT that asked for the revision, which PODS were seen o
 
 Flags:
       --limit N        at most so many lines (default 20)
+  -o, --output json    all that was recorded, for programs
       --repo URL       repository, or a clone of it (default $HOTPATCH_REPO or .)
       --branch NAME    branch with the results (default hotpatch-status)
       --cluster NAME   which, if it is on several
