@@ -57,10 +57,11 @@ func (f *follower) follow(ctx context.Context) {
 	failures := 0
 	for {
 		err := f.once(ctx)
-		if ctx.Err() == nil {
-			f.setFailed(err)
+		if ctx.Err() != nil {
+			return
 		}
-		if err != nil && ctx.Err() == nil {
+		f.setFailed(err)
+		if err != nil {
 			logging.From(ctx).WithError(err).Warn("Git cannot be read; what was read before stays in force")
 			failures++
 		} else {
