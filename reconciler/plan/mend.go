@@ -24,12 +24,13 @@ func (w *world) mending(others []Action) (actions []Action, waits bool) {
 }
 
 // told is the revision that a pod was told to be on and that it should stay on;
-// an empty one where it is to go elsewhere.
+// an empty one where it is to go elsewhere. Once enough have failed nobody else goes
+// anywhere, and who was left with wrong files would hold a place for ever.
 func (w *world) told(p Pod) Revision {
-	switch chosen := w.chose(p); {
-	case chosen && p.Desired.Revision == w.in.Revision.ID:
+	switch goes := w.chose(p); {
+	case goes && p.Desired.Revision == w.in.Revision.ID:
 		return w.in.Revision
-	case !chosen && p.Desired.Revision == w.stable.ID:
+	case (!goes || w.tolerance.spent && w.failing(p) == "") && p.Desired.Revision == w.stable.ID:
 		return w.stable
 	}
 	return Revision{}
