@@ -169,6 +169,10 @@ func TestFate(t *testing.T) {
 	awaited.awaited = true
 	failed := said("arena", api.PhaseRolledBack, 0, 8, "2 pods failed")
 	failedAndAsked := failed
+	held := said("arena", api.PhasePaused, 5, 8, "the partition 3 keeps 3 of 8 pods on the stable revision")
+	held.status.Counts.Desired = 5
+	stepped := held
+	stepped.status.Progress = &api.Progress{Step: 2}
 	failedAndAsked.awaited = true
 	done := said("game", api.PhaseComplete, 4, 4, "")
 	if state, words := fate(map[string]result{"game": done}, 3, nil); state != forge.Pending || words != "4 of 4 pods; not all HotPatches are known yet" {
@@ -181,6 +185,8 @@ func TestFate(t *testing.T) {
 		"nothing to do":         {nil, "success: 0 of 0 pods"},
 		"all is done":           {[]result{done, said("arena", api.PhaseComplete, 8, 8, "")}, "success: 12 of 12 pods"},
 		"one is on its way":     {[]result{done, said("arena", api.PhasePaused, 1, 8, "step 2 of 4")}, "pending: 5 of 12 pods; arena: step 2 of 4"},
+		"a partition is there":  {[]result{done, held}, "success: 9 of 12 pods"},
+		"there are steps left":  {[]result{done, stepped}, "pending: 9 of 12 pods; arena: the partition 3 keeps 3 of 8 pods on the stable revision"},
 		"two are":               {[]result{said("x", api.PhasePending, 0, 1, "later"), said("arena", api.PhasePaused, 1, 8, "step 2 of 4")}, "pending: 1 of 9 pods, 2 HotPatches; arena: step 2 of 4"},
 		"the image is asked of": {[]result{done, awaited}, "pending: 12 of 12 pods; arena"},
 		"one failed":            {[]result{said("a", api.PhaseProgressing, 0, 1, ""), failed, done}, "failure: 4 of 13 pods; arena: 2 pods failed"},

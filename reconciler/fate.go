@@ -51,8 +51,13 @@ func (r result) fate() forge.State {
 		return forge.Pending
 	case r.status.Phase == api.PhaseDegraded, r.status.Phase == api.PhaseRolledBack:
 		return forge.Failure
-	case r.status.Phase == api.PhaseComplete:
+	case r.status.Phase == api.PhaseComplete, partitioned(r.status):
 		return forge.Success
 	}
 	return forge.Pending
+}
+
+// partitioned: all are there but those that Git has stay where they are.
+func partitioned(s api.HotPatchStatus) bool {
+	return s.Phase == api.PhasePaused && s.Progress == nil && s.Verdict == nil && s.Counts.Desired > 0 && s.Counts.Updated >= s.Counts.Desired
 }
