@@ -2,8 +2,8 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -13,20 +13,20 @@ import (
 )
 
 // passedOver: of Ready pods that only wait for their turn, one begins before
-// another that comes first. A spread is held to rules of its own.
+// another that comes first.
 func passedOver(c *cluster, p Plan) string {
-	if slices.Contains(c.rollout.Order, api.SortNodeSpread) || slices.Contains(c.rollout.Order, api.SortZoneSpread) {
+	if !slices.ContainsFunc(p.Actions, func(a Action) bool { return a.Kind == Apply }) {
 		return ""
 	}
-	var waiting []*simPod
+	waiting := map[string]*simPod{}
 	for _, pod := range c.alive() {
 		if pod.Ready && !c.protected(pod) && !pod.changing() && !(c.enough() > 0 && c.speaksAgainst(pod)) && pod.Desired.Revision == "" && pod.at+pod.files == "" && len(pod.ContainerIDs) > 0 {
-			waiting = append(waiting, pod)
+			waiting[c.turn(pod)] = pod
 		}
 	}
-	slices.SortFunc(waiting, func(a, b *simPod) int { return strings.Compare(c.turn(a), c.turn(b)) })
 	passed := ""
-	for _, pod := range waiting {
+	for _, turn := range slices.Sorted(maps.Keys(waiting)) {
+		pod := waiting[turn]
 		switch goes := p.takes(pod, c.revision.ID); {
 		case goes && passed != "":
 			return fmt.Sprintf("%s, %s", passed, pod.Name)
@@ -43,26 +43,55 @@ func (p Plan) takes(pod *simPod, revision string) bool {
 	})
 }
 
-// turn is a text that sorts like the pods should.
+// turn is a text that sorts like the pods should: those that are not Ready first.
 func (c *cluster) turn(p *simPod) string {
-	const most = 1 << 40
-	down := func(n int) string { return fmt.Sprintf("%020d ", most-n) }
-	var turn strings.Builder
-	for _, key := range c.rollout.Order {
-		switch key {
-		case api.SortPriority:
-			turn.WriteString(down(p.Priority))
-		case api.SortOrdinal:
-			turn.WriteString(down(p.Ordinal))
-		case api.SortOrdinalAscending:
-			turn.WriteString(fmt.Sprintf("%020d ", (p.Ordinal+most)%most))
-		case api.SortOldest:
-			turn.WriteString(down(-int(p.Created.Unix())))
-		case api.SortNewest:
-			turn.WriteString(down(int(p.Created.Unix())))
+	among := slices.DeleteFunc(c.alive(), func(other *simPod) bool { return other.Ready != p.Ready })
+	return fmt.Sprintf("%t ", p.Ready) + turnBy(p, c.rollout.Order, among)
+}
+
+// turnBy keys, among pods that the keys before do not tell apart.
+func turnBy(p *simPod, keys []api.SortKey, among []*simPod) string {
+	if len(keys) == 0 {
+		return valueOf(p, api.SortPriority) + valueOf(p, api.SortOrdinal) + p.Name
+	}
+	rest := func(p *simPod) string { return turnBy(p, keys[1:], among) }
+	if key := keys[0]; key != api.SortNodeSpread && key != api.SortZoneSpread {
+		among = slices.DeleteFunc(slices.Clone(among), func(other *simPod) bool { return valueOf(other, key) != valueOf(p, key) })
+		return valueOf(p, key) + rest(p)
+	}
+	before := 0 // of its place
+	for _, other := range among {
+		if placeOf(other, keys[0]) == placeOf(p, keys[0]) && rest(other) < rest(p) {
+			before++
 		}
 	}
-	return turn.String() + down(p.Priority) + down(p.Ordinal) + p.Name
+	return fmt.Sprintf("%020d ", before) + rest(p)
+}
+
+func placeOf(p *simPod, spread api.SortKey) string {
+	if spread == api.SortZoneSpread {
+		return p.Zone
+	}
+	return p.Node
+}
+
+// valueOf a key is a text that sorts like the key does.
+func valueOf(p *simPod, key api.SortKey) string {
+	const most = 1 << 40
+	value := 0
+	switch key {
+	case api.SortPriority:
+		value = most - p.Priority
+	case api.SortOrdinal:
+		value = most - p.Ordinal
+	case api.SortOrdinalAscending:
+		value = (p.Ordinal + most) % most
+	case api.SortOldest:
+		value = most + int(p.Created.Unix())
+	case api.SortNewest:
+		value = most - int(p.Created.Unix())
+	}
+	return fmt.Sprintf("%020d ", value)
 }
 
 // However far a rollout is, no place has had more pods change than another that

@@ -30,6 +30,8 @@ var rules = []struct {
 	{"no more Ready pods are taken than maxUnavailable", tooManyUnavailable},
 	{"nobody is passed over", passedOver},
 	{"pods go one way at a time", bothWays},
+	{"nobody is taken back that need not be", takenBack},
+	{"who must go back goes in turn", lastNotFirst},
 	{"what was judged is not tried again", triedAgain},
 	{"a verdict says why to its end", verdictUntold},
 	{"nobody goes past a gate", pastAGate},

@@ -103,11 +103,12 @@ func (c *cluster) onTheWay(step int) int {
 	return hold
 }
 
-// had is how many pods have the revision, or were told to.
-func (c *cluster) had() int {
-	return c.count(func(p *simPod) bool {
-		return p.Desired.Revision == c.revision.ID || p.Desired.Revision == "" && p.on() == c.revision.ID
-	})
+// had is how many pods have the revision.
+func (c *cluster) had() int { return c.count(c.has) }
+
+// has the revision, or was told to.
+func (c *cluster) has(p *simPod) bool {
+	return p.Desired.Revision == c.revision.ID || p.Desired.Revision == "" && p.on() == c.revision.ID
 }
 
 // tooFar: a step is passed that nobody let go, whose time is not over, or whose
