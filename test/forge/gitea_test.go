@@ -112,8 +112,8 @@ func start(t *testing.T) *gitea {
 		return g.run(program, append([]string{"--work-path", g.dir, "--config", g.file("app.ini"), "admin", "user"}, args...)...)
 	}
 	admin("create", "--admin", "--username", "op", "--password", "a password for op", "--email", "op@example.org", "--must-change-password=false")
-	said1 := strings.Fields(admin("generate-access-token", "--username", "op", "--token-name", "t", "--scopes", "all", "--raw"))
-	g.token = said1[len(said1)-1]
+	words := strings.Fields(admin("generate-access-token", "--username", "op", "--token-name", "t", "--scopes", "all", "--raw"))
+	g.token = words[len(words)-1]
 	g.tokenFile = g.write("token", g.token)
 	if g.client, err = sdk.NewClient(g.url, sdk.SetToken(g.token), sdk.SetGiteaVersion("")); err != nil {
 		t.Fatal(err)
