@@ -3,6 +3,7 @@ package reconciler
 import (
 	"cmp"
 	"reflect"
+	"slices"
 	"time"
 
 	"hotpatch.dev/hotpatch/reconciler/kube"
@@ -17,16 +18,20 @@ type sight struct {
 	underway bool
 }
 
-// observeAll sees the pods of all that do not rest.
-func (l *loop) observeAll() (seen []sight) {
+// observeAll sees the pods of all that do not rest, and tells whether any has other
+// pods than before.
+func (l *loop) observeAll() (seen []sight, shifted bool) {
 	underway := l.jobs.underway()
 	for _, t := range l.order {
-		if !t.rests {
-			pods, err := l.observe(t, underway)
-			seen = append(seen, sight{t, pods, err, t.underway(underway, pods)})
+		if t.rests {
+			continue
 		}
+		before := t.claimed
+		pods, err := l.observe(t, underway)
+		seen = append(seen, sight{t, pods, err, t.underway(underway, pods)})
+		shifted = shifted || !slices.Equal(t.claimed, before)
 	}
-	return seen
+	return seen, shifted
 }
 
 // lookAt plans for what was seen, and hands on what there is to say of it.

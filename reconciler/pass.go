@@ -61,9 +61,9 @@ func (l *loop) round(ctx context.Context, why cause, all bool) bool {
 	}
 	known := l.contested
 	l.contested = false
-	seen := l.observeAll()
-	if !all && (l.contested || news && known) {
-		return false
+	seen, shifted := l.observeAll()
+	if !all && (l.contested || shifted && known) {
+		return false // who rests for want of pods may have them now, or want them of another
 	}
 	l.contested = l.contested || known
 	l.lookAt(seen, all)
