@@ -12,14 +12,15 @@ import (
 // one HotPatch: its annotation says what it should run, whole.
 type claims map[string]string
 
-// claim takes pods for a wish, all or none.
+// claim takes pods for a wish, all or none. What is wrong with a wish alone comes
+// first: that stays so whatever others do, who do not know who rests because of it.
 func (c claims) claim(w *wanted, pods []kube.Pod) error {
 	key := w.HotPatch.Key()
-	if pod, other := c.taken(pods); other != "" {
-		return w.wrong("spec.target", fmt.Errorf("pod %s already follows HotPatch %s, and a pod can follow only one; narrow one of the two targets", pod.Name, other))
-	}
 	if err := w.findContainers(pods); err != nil {
 		return err
+	}
+	if pod, other := c.taken(pods); other != "" {
+		return w.wrong("spec.target", fmt.Errorf("pod %s already follows HotPatch %s, and a pod can follow only one; narrow one of the two targets", pod.Name, other))
 	}
 	for _, pod := range pods {
 		c[pod.UID] = key

@@ -30,6 +30,10 @@ func TestPodFollowsOneHotPatch(t *testing.T) {
 	if c["uid-game-1"] != "" {
 		t.Error("a refused claim took a pod")
 	}
+	err = c.claim(namedWish("third", "server"), []kube.Pod{pod})
+	if want := `no pod has a container "server"`; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("of what is wrong anyway and with others, got %v, want %s", err, want)
+	}
 }
 
 func TestContainerThatNoPodHasIsNamed(t *testing.T) {

@@ -154,6 +154,65 @@ func TestAnAcceptedTargetFreesPodsForWhoRests(t *testing.T) {
 	})
 }
 
+// So are those that it loses in any other way: here with the last pod that has its
+// container.
+func TestALostClaimFreesPodsForWhoRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlayer(t, false)
+		own, both := runningPod("own"), runningPod("both")
+		own.Labels, both.Labels = map[string]string{"a": ""}, map[string]string{"a": "", "b": ""}
+		both.Containers, both.ContainerIDs = []string{"proxy"}, map[string]string{"proxy": "containerd://1"}
+		p.world.pods["own"], p.world.pods["both"] = own, both
+		a, b := item("a", "."), item("b", ".")
+		b.HotPatch.Spec.Containers[0].Name = "proxy"
+		p.meets(event{commit: &render.Result{Items: []render.Item{a, b}}}, "1")
+		play(t, p)
+		waiting := p.tracked["default/b"]
+		if !waiting.rests || waiting.problem == nil || len(waiting.claimed) != 0 {
+			t.Fatalf("b rests: %t, its problem is %v, it has %v", waiting.rests, waiting.problem, waiting.claimed)
+		}
+		p.meets(event{names: []string{"own"}, change: func(own kube.Pod, _ bool) (kube.Pod, bool) { return own, false }}, "")
+		play(t, p)
+		if waiting.problem != nil || len(waiting.claimed) != 1 {
+			t.Errorf("a has lost its claim; of b is said %v, and it has %v", waiting.problem, waiting.claimed)
+		}
+		p.alarm.stop()
+	})
+}
+
+// Where no pod is wanted by two, one that appears is a matter of its own HotPatch.
+func TestAPodThatAppearsWakesNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlayer(t, false)
+		looked := &looks{p.world, map[string]int{}}
+		p.cluster = looked
+		p.meets(event{commit: &render.Result{Items: []render.Item{item("a", "."), item("b", ".")}}}, "1")
+		play(t, p)
+		clear(looked.at)
+		p.meets(event{names: []string{"new"}, change: func(kube.Pod, bool) (kube.Pod, bool) {
+			pod := runningPod("new")
+			pod.Labels = map[string]string{"a": ""}
+			return pod, true
+		}}, "")
+		play(t, p)
+		if looked.at["a"] == 0 || looked.at["b"] > 0 || len(p.tracked["default/a"].claimed) != 1 {
+			t.Errorf("a has a pod more, and this often was looked at each: %v", looked.at)
+		}
+		p.alarm.stop()
+	})
+}
+
+// looks counts how often somebody wants to see the pods of each target.
+type looks struct {
+	*world
+	at map[string]int
+}
+
+func (l *looks) Pods(scope kube.Scope) ([]kube.Pod, error) {
+	l.at[scope.Selector]++
+	return l.world.Pods(scope)
+}
+
 func (p player) same(other player, after string) {
 	p.t.Helper()
 	if !reflect.DeepEqual(p.recorder.latest, other.recorder.latest) {
