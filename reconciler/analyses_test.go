@@ -29,8 +29,9 @@ type judging struct {
 	asked  *atomic.Int64
 }
 
-func newJudging(t *testing.T, change func(rollout *api.Rollout, port int)) (judging, map[string]result) {
+func newJudging(t *testing.T, errors int64, change func(rollout *api.Rollout, port int)) (judging, map[string]result) {
 	j := judging{newStage(t), &written{}, &atomic.Int64{}, &atomic.Int64{}}
+	j.errors.Store(errors)
 	game := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		j.asked.Add(1)
 		if n := j.errors.Load(); n >= 0 {
@@ -77,7 +78,7 @@ func smoke(port int) api.Analysis {
 }
 
 func TestPodIsMeasuredBeforeTheNextIsTold(t *testing.T) {
-	j, first := newJudging(t, func(r *api.Rollout, port int) { r.Analysis = []api.Analysis{smoke(port)} })
+	j, first := newJudging(t, 0, func(r *api.Rollout, port int) { r.Analysis = []api.Analysis{smoke(port)} })
 	if got := first["default/game"].status; !strings.Contains(got.Message, "passed analysis smoke: game-0") || j.pods.desired("game-1", "") {
 		t.Errorf("%s %q, written %q", got.Phase, got.Message, j.pods.log)
 	}
@@ -92,7 +93,7 @@ func TestPodIsMeasuredBeforeTheNextIsTold(t *testing.T) {
 }
 
 func TestFailedMeasurementRollsBack(t *testing.T) {
-	j, _ := newJudging(t, func(r *api.Rollout, port int) {
+	j, _ := newJudging(t, 0, func(r *api.Rollout, port int) {
 		r.OnFailure, r.Analysis = api.FailureRollback, []api.Analysis{smoke(port)}
 	})
 	j.errors.Store(7)
@@ -109,12 +110,11 @@ func TestFailedMeasurementRollsBack(t *testing.T) {
 
 // A measurement that hangs holds up neither the pass nor what pods are told.
 func TestPassDoesNotWaitForMeasurements(t *testing.T) {
-	j, _ := newJudging(t, func(r *api.Rollout, port int) {
+	j, _ := newJudging(t, -1, func(r *api.Rollout, port int) {
 		a := smoke(port)
 		a.Timeout, a.Count = "3s", 1
 		r.Analysis = []api.Analysis{a}
 	})
-	j.errors.Store(-1)
 	j.analyses.forget("default/game")
 	began := time.Now()
 	j.pass(context.Background(), resync)

@@ -66,7 +66,7 @@ func TestMetricsShowProtectedPodsAndThePhase(t *testing.T) {
 }
 
 func TestMetricsCountMeasurements(t *testing.T) {
-	j, _ := newJudging(t, func(r *api.Rollout, port int) {
+	j, _ := newJudging(t, 0, func(r *api.Rollout, port int) {
 		a := smoke(port)
 		a.FailureLimit = 1
 		r.Analysis = []api.Analysis{a}
