@@ -66,8 +66,9 @@ vulncheck: ## known vulnerabilities in what our programs call
 unit: ## all but the cluster's tests, with the race detector
 	go test -race -vet=off -ldflags=-w -toolexec "env $(LAVISH)" $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | grep -v '/test/e2e\|/test/forge')
 
-prove: ## the planner's rules over 100,000 random histories, and its small worlds with two disturbances
+prove: ## the planner's rules over 100,000 random histories, its small worlds with two disturbances, and resting in 2,000 worlds
 	$(GO) test -vet=off $(FLAGS) ./reconciler/plan -run 'TestAnyHistory|TestSmallWorlds' -rapid.checks=50000 -rapid.nofailfile -disturbances 2 -timeout 4h -v
+	$(GO) test -vet=off $(FLAGS) ./reconciler -run TestPassesThatSkipTellTheSame -worlds 2000 -timeout 1h
 
 box-test: box ## the cluster in a box: mends what died, leaves nothing behind
 	cd test/cluster && $(GO) test -vet=off $(FLAGS) -count=1 -timeout 15m .
