@@ -126,13 +126,13 @@ func history(ctx context.Context, s Streams, args []string) error {
 
 func moment(p *gitsource.Snapshot) string { return p.Time.UTC().Format("2006-01-02 15:04:05Z") }
 
-// most pods that one line names.
-const most = 3
+// mostFailed pods are named in one line.
+const mostFailed = 3
 
 // failed names the pods that did, "" if there are none.
 func failed(st api.HotPatchStatus) string {
 	var names []string
-	for _, row := range st.Failures[:min(most, len(st.Failures))] {
+	for _, row := range st.Failures[:min(mostFailed, len(st.Failures))] {
 		names = append(names, row.Name)
 	}
 	switch more := len(st.Failures) - len(names); {

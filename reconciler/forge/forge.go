@@ -40,7 +40,8 @@ type Status struct {
 // timeout of one exchange with a forge.
 const timeout = 15 * time.Second
 
-// Forge shows statuses of one repository's commits. It is for one goroutine.
+// Forge shows statuses of one repository's commits. It may be used from several
+// goroutines.
 type Forge struct {
 	kind
 	place  place
