@@ -103,6 +103,15 @@ func (c *cluster) onTheWay(step int) int {
 	return hold
 }
 
+// came is how far the rollout was before this plan.
+func (c *cluster) came() api.Progress {
+	was, steps := c.progress, c.way()
+	if was != nil && was.Revision == c.revision.ID && was.Step <= len(steps)+1 && was.Passed == api.StepsID(steps[:was.Step-1]) {
+		return *was
+	}
+	return api.Progress{Step: 1}
+}
+
 // had is how many pods have the revision.
 func (c *cluster) had() int { return c.count(c.has) }
 
@@ -114,13 +123,10 @@ func (c *cluster) has(p *simPod) bool {
 // tooFar: a step is passed that nobody let go, whose time is not over, or whose
 // pods are not there.
 func tooFar(c *cluster, p Plan) string {
-	steps, from := c.way(), api.Progress{Step: 1}
 	if len(c.alive()) == 0 || p.Progress == nil {
 		return ""
 	}
-	if was := c.progress; was != nil && was.Revision == c.revision.ID && was.Step <= len(steps)+1 && was.Passed == api.StepsID(steps[:was.Step-1]) {
-		from = *was
-	}
+	steps, from := c.way(), c.came()
 	if p.Progress.Step < from.Step {
 		return fmt.Sprintf("from step %d back to %d", from.Step, p.Progress.Step)
 	}

@@ -14,7 +14,7 @@ import (
 // unjust: a verdict that nothing is the reason of, or that is due and not passed,
 // or that Git has lifted.
 func unjust(c *cluster, p Plan) string {
-	before, due := c.verdict, c.rollbackDue()
+	before, due := c.verdict, c.rollbackDue(p)
 	lifted := before != nil && (before.Spec != c.spec || before.Revision != c.revision.ID || c.settledOn())
 	switch {
 	case before != nil && !lifted && p.Verdict != before:
@@ -45,7 +45,7 @@ func (c *cluster) begun() string {
 
 // rollbackDue: so many pods failed on the revision that nothing would go on, or
 // that it was enough; and what there was before is known.
-func (c *cluster) rollbackDue() bool {
+func (c *cluster) rollbackDue(p Plan) bool {
 	if c.rollout.OnFailure != api.FailureRollback || c.suspended || c.settledOn() {
 		return false
 	}
@@ -54,11 +54,22 @@ func (c *cluster) rollbackDue() bool {
 	if c.rollout.FailureThreshold.Set {
 		threshold = c.rollout.FailureThreshold.Of(total)
 	}
-	for _, limit := range []int{c.rollout.MaxConcurrent.Of(total), c.rollout.MaxUnavailable.OfRoundedDown(total), (&cluster{pods: c.pods, revision: c.revision, stable: c.stable, rollout: c.rollout}).share()} {
+	for _, limit := range []int{c.rollout.MaxConcurrent.Of(total), c.rollout.MaxUnavailable.OfRoundedDown(total), c.shareBefore(p)} {
 		threshold = min(threshold, max(1, limit))
 	}
 	known := len(c.revision.Files) == 0 || c.stable != nil && len(c.stable.Files) > 0
 	return failed >= max(1, threshold) && c.begun() != "" && known
+}
+
+// shareBefore is how many should have been on the revision but for what the plan
+// judges: one that goes back knows no steps any more.
+func (c *cluster) shareBefore(p Plan) int {
+	before := *c
+	before.verdict, before.stands = nil, p.Progress
+	if came := c.came(); p.Verdict != nil && p.Progress == nil {
+		before.stands = &came
+	}
+	return before.share()
 }
 
 func (c *cluster) settledOn() bool { return c.stable != nil && c.stable.ID == c.revision.ID }
