@@ -74,7 +74,7 @@ box-test: box ## the cluster in a box: mends what died, leaves nothing behind
 	cd test/cluster && $(GO) test -vet=off $(FLAGS) -count=1 -timeout 15m .
 
 e2e: stage ## on the real cluster
-	$(GO) test -vet=off $(FLAGS) -count=1 -timeout 30m ./test/e2e
+	$(GO) test -vet=off $(FLAGS) -count=1 -parallel 6 -timeout 30m ./test/e2e
 
 test-vm: ## the swap on other kernels, cgroups, containerds and processors (VM=name for one)
 	@$(BUILD) -o $(TOOLS)/ ./test/vm

@@ -61,6 +61,15 @@ func (s *Stage) Reboot(ctx context.Context) error {
 	return err
 }
 
+// Join has a second node join the cluster. Only pods that name it run there.
+func (s *Stage) Join(ctx context.Context) error {
+	if _, err := Run(ctx, s.Root, s.path("bin/box"), "up", "--nodes", "2"); err != nil {
+		return err
+	}
+	_, err := s.Kubectl(ctx, "cordon", "node2")
+	return err
+}
+
 // SameView checks that a command executed in a game server's container sees the
 // same image as its first process, wherever a swap stands. It asks the first
 // process before and after the command: an agent that comes back may swap in

@@ -1,0 +1,75 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/test/stage"
+)
+
+// With a threshold a release goes past one that failed, which is named; where as many
+// have failed nobody else begins, though there is place. Those that failed are measured
+// anew once Git says something else.
+func TestPauseGoesPastFailures(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	ring := s.hall("ring")
+	for i, fit := range []string{"yes", "yes", "no", "yes"} {
+		ring.label(i, "fit", fit)
+	}
+	const gate = `analysis: [{name: fit, when: [pod], kubernetes: {apiVersion: v1, kind: Pod, name: $(POD_NAME), field: metadata.labels.fit}, success: result == "yes"}]`
+	ring.policy("maxConcurrent: 1", "failureThreshold: 2", gate)
+	ring.edit("game-server:v1", "game-server:v2")
+	s.push("Release v2")
+	ring.is(api.PhaseDegraded, 4, 4, "pod ring-2: analysis fit failed…")
+
+	ring.label(2, "fit", "yes")
+	ring.policy("maxConcurrent: 1", "maxUnavailable: 2", "failureThreshold: 2", gate)
+	s.push("Look again")
+	ring.is(api.PhaseComplete, 4, 4, "")
+
+	ring.label(2, "fit", "no")
+	ring.label(3, "fit", "no")
+	ring.edit("game-server:v2", "game-server:v3")
+	s.push("Release v3")
+	ring.is(api.PhaseDegraded, 2, 4, "pod ring-3: analysis fit failed: result == \"yes\" does not hold; nobody else begins, as failureThreshold 2 is reached")
+	if got := fmt.Sprint(ring.runs()); got != "[v2 v2 v3 v3]" {
+		t.Errorf("the servers run %s, want nobody to begin behind two that failed", got)
+	}
+}
+
+// A server that was Ready before it changed must be so again in time. That it is not
+// takes all back, outside of the window too.
+func TestRollbackGoesOutsideOfTheWindow(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	bridge := s.hall("bridge")
+	before := bridge.lives()
+	bridge.policy("maxConcurrent: 1", "maxUnavailable: 2", "onFailure: Rollback", "progressDeadlineSeconds: 15", "partition: 2")
+	bridge.edit("game-server:v1", "game-server:v2")
+	s.push("Release v2 to two")
+	bridge.is(api.PhasePaused, 2, 4, "the partition 2 keeps 2 of 4 pods on the stable revision")
+
+	opens := time.Now().UTC().Add(12 * time.Hour)
+	bridge.policy("maxConcurrent: 1", "maxUnavailable: 2", "onFailure: Rollback", "progressDeadlineSeconds: 15",
+		fmt.Sprintf(`window: {schedule: "0 %d * * *", duration: 1h}`, opens.Hour()))
+	s.push("Release v2 to all, by night")
+	held := opens.Format("outside of its window; the next opens Mon 2006-01-02 15:00 UTC")
+	bridge.is(api.PhasePaused, 2, 4, held)
+	bridge.doors(3, false)
+	const why = "pod bridge-3: was Ready before it changed, and then not for 15s"
+	bridge.is(api.PhaseRolledBack, 0, 4, why+"; not tried again until Git says something else")
+	s.must(stage.SameLives(before, bridge.lives()))
+	if story := s.hotpatch("history", "bridge"); !strings.Contains(story, why) {
+		t.Errorf("the history does not say why:\n%s", story)
+	}
+}
+
+// label is a game's word of one of its servers.
+func (g *guest) label(i int, key, value string) {
+	g.Helper()
+	g.kubectl("-n", stage.Namespace, "label", "--overwrite", "pod", g.pod(i), key+"="+value)
+}
