@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"hotpatch.dev/hotpatch/api"
 )
@@ -60,9 +62,10 @@ func (r *Repo) Push(ctx context.Context, message string) error {
 	}
 	for tries := 1; ; tries++ {
 		_, err := r.Git(ctx, "push", "-q", "origin", "HEAD:main")
-		if err == nil || tries == 5 {
+		if err == nil || tries == 20 {
 			return err
 		}
+		time.Sleep(rand.N(200 * time.Millisecond)) // tests push side by side, and would meet again
 		if _, err := r.Git(ctx, "pull", "-q", "--rebase", "origin", "main"); err != nil {
 			return err
 		}
