@@ -29,18 +29,28 @@ type failure struct {
 	err   error
 	times int
 	due   time.Time
+	told  bool // that it is due
 }
 
 // newRetries calls wake when something is due.
 func newRetries(wake func()) *retries {
 	r := &retries{backoff: backoff, keeps: forgetting, failed: map[string]failure{}}
 	r.timer = time.AfterFunc(lastRetry, func() {
+		r.tellDue()
 		wake()
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.schedule()
 	})
 	return r
+}
+
+func (r *retries) tellDue() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	for key, f := range r.failed {
+		f.told = f.told || !now.Before(f.due)
+		r.failed[key] = f
+	}
+	r.schedule()
 }
 
 // hold returns the last error of a key while it is too early to try it again, and
@@ -71,13 +81,13 @@ func (r *retries) note(key string, err error) error {
 		return nil
 	}
 	f := r.failed[key]
-	r.failed[key] = failure{err, f.times + 1, time.Now().Add(r.backoff(f.times))}
+	r.failed[key] = failure{err: err, times: f.times + 1, due: time.Now().Add(r.backoff(f.times))}
 	r.schedule()
 	return err
 }
 
-// schedule sets the timer to the earliest moment at which something is due, and
-// forgets what nobody has tried for long.
+// schedule sets the timer to the earliest moment at which something is due that
+// nobody was told of, be it just over, and forgets what nobody has tried for long.
 func (r *retries) schedule() {
 	now := time.Now()
 	var next time.Time
@@ -85,7 +95,7 @@ func (r *retries) schedule() {
 		switch {
 		case now.Sub(f.due) > r.keeps:
 			delete(r.failed, key)
-		case f.due.After(now) && (next.IsZero() || f.due.Before(next)):
+		case !f.told && (next.IsZero() || f.due.Before(next)):
 			next = f.due
 		}
 	}

@@ -47,3 +47,17 @@ func TestWaitsGrowAndEnd(t *testing.T) {
 		t.Errorf("the fifth wait is %s, want it to grow", backoff(4))
 	}
 }
+
+// What fails in the moment in which something else is due takes nothing from that.
+func TestAFailureLeavesAnothersTurnAlone(t *testing.T) {
+	woken := make(chan struct{}, 1)
+	r := newRetries(func() { woken <- struct{}{} })
+	r.failed["pod a to v2"] = failure{err: errors.New("refused"), times: 1, due: time.Now()}
+	r.backoff = func(int) time.Duration { return time.Hour }
+	r.note("pod b to v2", errors.New("refused"))
+	select {
+	case <-woken:
+	case <-time.After(10 * time.Second):
+		t.Fatal("nobody was told that pod a was due")
+	}
+}
