@@ -23,7 +23,7 @@ import (
 	"hotpatch.dev/hotpatch/internal/debian"
 )
 
-// SSHD is OpenSSH's server on loopback, with a key of each usual type.
+// SSHD is OpenSSH's server, with a key of each usual type.
 type SSHD struct {
 	Address string // host:port
 	// KnownHosts has a line for each of its keys, by type.
@@ -37,10 +37,16 @@ const AcceptVersion2 = "AcceptEnv GIT_PROTOCOL"
 
 const sshd = "/usr/sbin/sshd"
 
-// NewSSHD runs a server until the test ends. The user root may log in, with the
-// keys that are let in. Settings are more lines of its sshd_config: with
+// NewSSHD runs a server on loopback until the test ends. The user root may log in,
+// with the keys that are let in. Settings are more lines of its sshd_config: with
 // AcceptVersion2 it speaks version 2 of Git's protocol.
 func NewSSHD(t testing.TB, settings ...string) *SSHD {
+	t.Helper()
+	return NewSSHDAt(t, "127.0.0.1", settings...)
+}
+
+// NewSSHDAt runs one on another of this machine's addresses.
+func NewSSHDAt(t testing.TB, host string, settings ...string) *SSHD {
 	t.Helper()
 	if err := debian.Need(t.Context(), "this test talks Git over SSH", map[string]string{sshd: "openssh-server"}); err != nil {
 		t.Fatal(err)
@@ -49,7 +55,7 @@ func NewSSHD(t testing.TB, settings ...string) *SSHD {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	s := &SSHD{Address: free(t), KnownHosts: map[string]string{}, authorized: filepath.Join(dir, "authorized_keys"), t: t}
+	s := &SSHD{Address: free(t, host), KnownHosts: map[string]string{}, authorized: filepath.Join(dir, "authorized_keys"), t: t}
 	config := fmt.Sprintf("ListenAddress %s\nPidFile none\nUsePAM no\nStrictModes no\nPasswordAuthentication no\nAuthorizedKeysFile %s\n%s\n",
 		s.Address, s.authorized, strings.Join(settings, "\n"))
 	for _, key := range keys(t) {
@@ -103,8 +109,8 @@ func write(t testing.TB, file, content string) {
 	}
 }
 
-func free(t testing.TB) string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func free(t testing.TB, host string) string {
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
