@@ -35,16 +35,16 @@ func TestTheNewestTheOldestAndTheProtected(t *testing.T) {
 	}
 
 	s.kubectl("-n", stage.Namespace, "annotate", "pod", tower.pod(1), "example.org/match=final")
-	tower.policy("order: [oldest]", "maxConcurrent: 2", "maxUnavailable: 2", "minReadySeconds: 3", "protect: [{annotation: example.org/match, values: [final]}]")
+	tower.policy("order: [oldest]", "maxConcurrent: 2", "maxUnavailable: 2", "minReadySeconds: 5", "protect: [{annotation: example.org/match, values: [final]}]")
 	tower.edit("game-server:v2", "game-server:v3")
 	s.push("Release v3, to the oldest first")
 	tower.is(api.PhasePaused, 3, 4, "1 pod is protected by annotation example.org/match: tower-1")
 	when := tower.changed()
-	if among := when[0].Sub(when[3]).Abs(); among > 2*time.Second {
+	if among := when[0].Sub(when[3]).Abs(); among >= 5*time.Second {
 		t.Errorf("two may change at once, and they changed %s after each other", among)
 	}
-	if after := when[2].Sub(when[3]); after < 3*time.Second {
-		t.Errorf("the newest changed %s after one of two that are to be Ready for three seconds", after)
+	if after := when[2].Sub(when[3]); after < 5*time.Second {
+		t.Errorf("the newest changed %s after one of two that are to be Ready for five seconds", after)
 	}
 	s.kubectl("-n", stage.Namespace, "annotate", "pod", tower.pod(1), "example.org/match-")
 	tower.is(api.PhaseComplete, 4, 4, "")
