@@ -89,7 +89,7 @@ soak: stage ## 300 kills of the agent, under load and with garbage collected all
 	@$(BUILD) -o $(TOOLS)/ ./test/soak
 	@$(TOOLS)/soak
 
-soak-record: ## 300 kills of the reconciler around its commits
+soak-record: ## 300 kills of the reconciler's own program around its commits
 	$(GO) test -vet=off $(FLAGS) ./reconciler -run TestKilledAroundCommits -kills 300 -count=1 -timeout 30m -v
 
 bench: stage ## times, connections dropped and memory, against what people do today

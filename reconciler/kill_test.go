@@ -1,105 +1,84 @@
 package reconciler
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/gitsource"
 	"hotpatch.dev/hotpatch/gitsource/gittest"
+	"hotpatch.dev/hotpatch/reconciler/kube/kubetest"
 )
 
 var kills = flag.Int("kills", 12, "how often the reconciler is killed around its commits")
 
-// killed is a reconciler in a process of its own.
-type killed struct {
-	cmd  *exec.Cmd
-	log  bytes.Buffer
-	once sync.Once
-	over chan struct{}
-}
-
-func start(t *testing.T, repo *gittest.Repo, cluster string) *killed {
-	t.Helper()
-	k := &killed{cmd: exec.Command(os.Args[0], "-test.run=^TestKilledAroundCommits$", "-test.v"), over: make(chan struct{})}
-	k.cmd.Env = append(os.Environ(), distantRepo+"="+repo.URL, distantCluster+"="+cluster)
-	k.cmd.Stdout, k.cmd.Stderr = &k.log, &k.log
-	if _, err := k.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	if err := k.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(k.kill)
-	return k
-}
-
-// kill ends it at once, and returns when it is no more.
-func (k *killed) kill() {
-	k.once.Do(func() {
-		_ = k.cmd.Process.Kill() // SIGKILL: nothing is flushed
-		_ = k.cmd.Wait()
-		close(k.over)
-	})
-	<-k.over
-}
-
-// moments at which a reconciler is killed: as its push has come to the server, which
-// may have it all the same or not; as Git has it, before the answer; and while Git is
-// at it. What is none of these is at any time after its start.
-var moments = map[string]func(k *killed, git http.Handler, w http.ResponseWriter, r *http.Request) bool{
-	"push lost": func(k *killed, _ http.Handler, _ http.ResponseWriter, _ *http.Request) bool {
-		k.kill()
+// strikes are ways to be killed at a request: as it has come to the server, which may
+// do it all the same or not; as that is done, before the answer; and while it is done.
+var strikes = map[string]func(p *process, server http.Handler, r *http.Request) (done bool){
+	"lost": func(p *process, _ http.Handler, _ *http.Request) bool {
+		p.kill()
 		return true
 	},
-	"push comes late": func(k *killed, _ http.Handler, _ http.ResponseWriter, _ *http.Request) bool {
-		k.kill()
+	"late": func(p *process, _ http.Handler, _ *http.Request) bool {
+		p.kill()
 		return false
 	},
-	"answer lost": func(k *killed, git http.Handler, _ http.ResponseWriter, r *http.Request) bool {
-		git.ServeHTTP(httptest.NewRecorder(), r)
-		k.kill()
+	"unanswered": func(p *process, server http.Handler, r *http.Request) bool {
+		server.ServeHTTP(httptest.NewRecorder(), r)
+		p.kill()
 		return true
 	},
-	"during the push": func(k *killed, _ http.Handler, _ http.ResponseWriter, _ *http.Request) bool {
-		time.AfterFunc(rand.N(40*time.Millisecond), k.kill)
+	"under way": func(p *process, _ http.Handler, _ *http.Request) bool {
+		time.AfterFunc(rand.N(40*time.Millisecond), p.kill)
 		return false
 	},
-	"any time": nil,
 }
 
-// await kills it at that moment of one of its next pushes, or where there is nothing
-// to push; it tells which.
-func (k *killed) await(repo *gittest.Repo, moment string) (struck bool) {
-	pushes := rand.N(2)
+// moments at which a reconciler is killed: by its pushes, by its patches of pods, or
+// at any time after its start.
+var moments = []string{"any time", "push lost", "push late", "push unanswered", "push under way", "patch lost", "patch late", "patch unanswered", "patch under way"}
+
+// await kills it at that moment of one of its next requests, or where there are none;
+// it tells which.
+func (p *process) await(repo *gittest.Repo, cluster *agents, moment string) (struck bool) {
+	at, how, _ := strings.Cut(moment, " ")
+	strike, server, requests := strikes[how], repo.Backend(), rand.N(2)
+	if at == "patch" {
+		server, requests = cluster.Backend(), rand.N(4)
+	}
 	var mu sync.Mutex
-	if strike := moments[moment]; strike != nil {
-		repo.Break(gittest.Push, func(w http.ResponseWriter, r *http.Request) bool {
-			mu.Lock()
-			defer mu.Unlock()
-			if pushes--; pushes != -1 {
-				return false
-			}
-			struck = true
-			return strike(k, repo.Backend(), w, r)
-		})
-		defer repo.Break(gittest.Push, nil)
-		time.AfterFunc(1200*time.Millisecond, k.kill)
-	} else {
-		time.AfterFunc(rand.N(500*time.Millisecond), k.kill)
+	fault := func(w http.ResponseWriter, r *http.Request) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if requests--; requests != -1 {
+			return false
+		}
+		struck = true
+		return strike(p, server, r)
 	}
-	<-k.over
+	longest := 1500 * time.Millisecond
+	switch at {
+	case "push":
+		repo.Break(gittest.Push, fault)
+		defer repo.Break(gittest.Push, nil)
+	case "patch":
+		cluster.Break(fault)
+		defer cluster.Break(nil)
+	default:
+		longest = rand.N(time.Second)
+	}
+	time.AfterFunc(longest, p.kill)
+	<-p.over
 	mu.Lock()
 	defer mu.Unlock()
 	return struck
@@ -114,31 +93,27 @@ func release(n int) map[string]string {
 	return all
 }
 
-// A reconciler that is killed around its commits, again and again, leaves a record
-// that equals what happened, with nothing in it twice and nothing of others lost.
+// The real program, killed around its commits again and again, leaves a record that
+// equals what happened, with nothing in it twice and nothing of others lost.
 func TestKilledAroundCommits(t *testing.T) {
-	if os.Getenv(distantRepo) != "" {
-		liveUntilKilled(t)
-	}
-	repo := gittest.NewRepo(t)
+	t.Parallel()
+	program, repo := built(t), gittest.NewRepo(t)
 	repo.Git("-C", repo.Bare, "config", "core.logAllRefUpdates", "always")
-	cluster := &outliving{obedient: newObedient(4), ever: map[string]map[string]bool{}}
-	url := cluster.serve(t)
-	other, err := gitsource.NewWriter(gitsource.WriterOptions{Options: gitsource.Options{URL: "file://" + repo.Bare, Branch: "hotpatch-status"},
-		Author: gitsource.Person{Name: "West", Email: "hotpatch@west"}})
-	if err != nil {
-		t.Fatal(err)
+	var pods []*corev1.Pod
+	for i := range 4 {
+		pods = append(pods, kubetest.Running(fmt.Sprint("game-", i), "game"))
 	}
-	names := []string{"any time", "push lost", "push comes late", "answer lost", "during the push"}
-	n, struck := 0, 0
-	var last *killed
-	t.Cleanup(func() {
-		if t.Failed() && last != nil {
-			t.Log(last.log.String())
+	cluster := obedientAgents(t, pods...)
+	honest := func(when string) {
+		if s := recorded(t, repo); s.Counts.Updated > cluster.reached(s.Revision) {
+			t.Errorf("%s the record has %d pods on %s, and %d came to it", when, s.Counts.Updated, s.Revision, cluster.reached(s.Revision))
 		}
-	})
+	}
+	repo.Pushed = func(string) { honest("after a push") }
+	other := westWriter(t, repo)
+	n, struck := 0, map[string]int{}
 	for kill := range *kills {
-		last = start(t, repo, url)
+		p := run(t, program, "box", repo, cluster.Server)
 		if kill%4 != 3 { // those find what others left
 			n++
 			repo.Commit(release(n), fmt.Sprint("release ", n))
@@ -148,50 +123,59 @@ func TestKilledAroundCommits(t *testing.T) {
 			_, err := other.Commit(t.Context(), gitsource.Change{Files: map[string][]byte{fmt.Sprintf("clusters/west/%d", kill): []byte("theirs")}, Subject: fmt.Sprint("west ", kill)})
 			theirs <- err
 		}()
-		if last.await(repo, names[kill%len(names)]) {
-			struck++
+		moment := moments[kill%len(moments)]
+		if p.await(repo, cluster, moment) {
+			at, _, _ := strings.Cut(moment, " ")
+			struck[at]++
 		}
 		if err := <-theirs; err != nil {
 			t.Fatal(err)
 		}
-		if s := recorded(t, repo); s.Counts.Updated > cluster.reached(s.Revision) {
-			t.Fatalf("after kill %d (%s) the record has %d pods on %s, and %d were told", kill, names[kill%len(names)], s.Counts.Updated, s.Revision, cluster.reached(s.Revision))
-		}
+		honest(fmt.Sprintf("after kill %d, %s,", kill, moment))
 	}
 
-	last = start(t, repo, url)
+	p := run(t, program, "box", repo, cluster.Server)
 	image := fmt.Sprintf("%064d", n)
 	eventually(t, "the record of the last release", func() bool {
 		s := recorded(t, repo)
 		return s.Phase == api.PhaseComplete && s.Counts.Updated == 4 && strings.HasSuffix(s.Containers[0].Image, image)
 	})
-	last.kill()
+	p.kill()
 	tip := repo.Git("-C", repo.Bare, "rev-parse", "hotpatch-status")
-	last = start(t, repo, url)
+	p = run(t, program, "box", repo, cluster.Server)
 	polls := repo.Seen(gittest.ListForFetch)
 	eventually(t, "some polls", func() bool { return repo.Seen(gittest.ListForFetch) > polls+10 })
-	last.kill()
+	p.kill()
 	if now := repo.Git("-C", repo.Bare, "rev-parse", "hotpatch-status"); now != tip {
 		t.Errorf("one that is started where all is done commits %q", repo.Log("hotpatch-status")[0])
 	}
-	for _, pod := range cluster.pods {
-		if !strings.HasSuffix(pod.Desired.Containers[0].Image, image) {
-			t.Errorf("%s should run %s", pod.Name, pod.Desired.Containers[0].Image)
+	for _, pod := range cluster.Pods() {
+		if is := annotated[api.Observed](pod, api.ObservedAnnotation); !strings.HasSuffix(is.Containers[0].Image, image) {
+			t.Errorf("%s runs %s", pod.Name, is.Containers[0].Image)
 		}
 	}
-	if len(cluster.repeated) > 0 {
-		t.Errorf("pods were told again what they had been told: %q", cluster.repeated)
+	if twice := cluster.twice(); len(twice) > 0 {
+		t.Errorf("pods were told again what they had been told: %q", twice)
 	}
 	for kill := range *kills {
 		if repo.Show("hotpatch-status", fmt.Sprintf("clusters/west/%d", kill)) != "theirs" {
 			t.Errorf("file %d of the other cluster is lost", kill)
 		}
 	}
-	if struck < *kills/4 {
-		t.Errorf("only %d of %d were killed at a push", struck, *kills)
+	if struck["push"] < *kills/6 || struck["patch"] < *kills/6 {
+		t.Errorf("of %d kills %v were as they should", *kills, struck)
 	}
 	checkLine(t, repo)
-	t.Logf("%d kills, %d of them at a push; %d commits of results", *kills, struck, checkCourse(t, repo))
+	t.Logf("%d kills, %d at a push and %d at a patch; %d commits of results", *kills, struck["push"], struck["patch"], checkCourse(t, repo))
+}
+
+func westWriter(t *testing.T, repo *gittest.Repo) *gitsource.Writer {
+	w, err := gitsource.NewWriter(gitsource.WriterOptions{Options: gitsource.Options{URL: "file://" + repo.Bare, Branch: "hotpatch-status"},
+		Author: gitsource.Person{Name: "West", Email: "hotpatch@west"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
 }
 
 // checkLine holds that the branch only ever grew, by one commit at a time.
