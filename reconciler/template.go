@@ -57,7 +57,7 @@ func readTemplate(file string) (*messageTemplate, error) {
 	if len(text) > maxTemplate {
 		return nil, fmt.Errorf("--message-template-file: %s has more than %d bytes", file, maxTemplate)
 	}
-	parsed, err := template.New(file).Parse(string(text))
+	parsed, err := patient(file, string(text))
 	if err != nil {
 		return nil, fmt.Errorf("--message-template-file: %w", err)
 	}
@@ -73,7 +73,15 @@ func readTemplate(file string) (*messageTemplate, error) {
 // words are the first line of what the template says, and the rest.
 func (m *messageTemplate) words(about Message) (subject, body string, err error) {
 	var said limitedText
-	if err := m.template.Execute(&said, about); err != nil {
+	timely, err := m.template.Clone()
+	if err != nil {
+		return "", "", err
+	}
+	err = timely.Funcs(timed(time.Now().Add(templatePatience))).Execute(&said, about)
+	if errors.Is(err, errPatience) {
+		return "", "", errPatience // wherever that was noticed
+	}
+	if err != nil {
 		return "", "", err
 	}
 	text := strings.TrimSpace(strings.Map(printable, strings.ToValidUTF8(said.String(), "�")))

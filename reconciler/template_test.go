@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/gitsource/gittest"
@@ -95,9 +96,33 @@ func TestBadTemplatesAreRefusedAtTheStart(t *testing.T) {
 	}
 }
 
+// None says anything, so that no limit of what is said ends them.
+func TestATemplateThatNeverEndsIsGivenUp(t *testing.T) {
+	for text, want := range map[string]string{
+		"x {{range 1000000000000}}{{end}}": "it takes longer than 1s",
+		"x {{if .Cluster}}{{range 1000000}}{{with 0}}{{else}}{{range 1000000}}{{end}}{{end}}{{end}}{{end}}":                                  "it takes longer than 1s",
+		`{{define "a"}}{{if lt (len .) 60}}{{template "a" (print . "x")}}{{template "a" (print . "x")}}{{end}}{{end}}x {{template "a" "x"}}`: "it takes longer than 1s",
+		`x {{$all := "ab"}}{{range 64}}{{$all = print $all $all}}{{end}}`:                                                                    "it makes a text of more than 65536 bytes",
+		`x {{$all := "ab"}}{{range 64}}{{$all = printf "%s%s" $all $all}}{{end}}`:                                                            "it makes a text of more than 65536 bytes",
+		"x {{range 1000}}{{range 1000}}{{break}}{{end}}{{continue}}{{end}}{{printf `%d` 1 | html | js}}":                                     "",
+	} {
+		t.Run(text, func(t *testing.T) {
+			t.Parallel()
+			begun := time.Now()
+			_, err := templateOf(t, text)
+			if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+				t.Errorf("%v; want %q", err, want)
+			}
+			if took := time.Since(begun); took > 5*templatePatience {
+				t.Errorf("it took %s", took)
+			}
+		})
+	}
+}
+
 // What no sample has may still come, and the record does not wait for the template.
 func TestATemplateThatFailsLaterIsLeftOut(t *testing.T) {
-	template, err := templateOf(t, "{{range .Changes}}{{if eq .Name `odd`}}{{index .Status.Pods 7}}{{end}}fine{{end}}")
+	template, err := templateOf(t, "{{range .Changes}}{{if eq .Name `odd`}}{{index .Status.Pods 7}}{{end}}{{if eq .Name `long`}}{{range 1000000000000}}{{end}}{{end}}fine{{end}}")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,13 +133,13 @@ func TestATemplateThatFailsLaterIsLeftOut(t *testing.T) {
 	}
 	ctx := logging.Into(context.Background(), entry)
 	r := &recorder{cluster: "box", template: template}
-	for name, want := range map[string]string{"even": "fine", "odd": "odd: subject"} {
+	for name, want := range map[string]string{"even": "fine", "odd": "odd: subject", "long": "long: subject"} {
 		change, _, err := r.change(ctx, writtenBefore(), results(testStatus(name, 1)))
 		if err != nil || change.Subject != want || len(change.Files) != 1 || len(change.Trailers) != 3 {
 			t.Errorf("%s: %q, %v, %v", name, change.Subject, change.Trailers, err)
 		}
 	}
-	if said := log.String(); strings.Count(said, "--message-template-file fails") != 1 || !strings.Contains(said, "index out of range") {
+	if said := log.String(); strings.Count(said, "--message-template-file fails") != 2 || !strings.Contains(said, "index out of range") || !strings.Contains(said, "it takes longer than 1s") {
 		t.Errorf("the log says %q", said)
 	}
 }
