@@ -44,7 +44,7 @@ type File struct {
 // goroutines.
 type Snapshot struct {
 	Commit, Subject, Author string
-	Time                    time.Time
+	Time                    time.Time // its author's: those of committers only grow
 
 	store *memory.Storage
 	tree  *object.Tree

@@ -167,5 +167,5 @@ func (r *remote) checkAuth() error {
 
 // Commit metadata that people want to read.
 func describe(c *object.Commit) (subject, author string, at time.Time) {
-	return firstLine(c.Message), c.Author.Name, c.Committer.When
+	return firstLine(c.Message), c.Author.Name, c.Author.When
 }

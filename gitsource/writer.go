@@ -58,6 +58,7 @@ type base struct {
 	store *memory.Storage
 	hash  plumbing.Hash
 	tree  plumbing.Hash
+	dated time.Time // by its committer
 }
 
 // NewWriter checks the options; it does not connect.
@@ -200,7 +201,7 @@ func (w *Writer) refresh(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read commit %s: %w", tip, err)
 	}
-	w.base = &base{store: store, hash: tip, tree: commit.TreeHash}
+	w.base = &base{store: store, hash: tip, tree: commit.TreeHash, dated: commit.Committer.When}
 	return nil
 }
 
@@ -215,7 +216,8 @@ func (w *Writer) build(change Change) (*base, []plumbing.Hash, error) {
 		return nil, nil, ErrNothingToCommit
 	}
 	now := time.Now()
-	commit := &object.Commit{Author: w.author.at(now), Committer: w.committer.at(now), Message: change.message(), TreeHash: tree}
+	dated := w.base.noEarlier(now)
+	commit := &object.Commit{Author: w.author.at(now), Committer: w.committer.at(dated), Message: change.message(), TreeHash: tree}
 	if !w.base.hash.IsZero() {
 		commit.ParentHashes = []plumbing.Hash{w.base.hash}
 	}
@@ -226,5 +228,15 @@ func (w *Writer) build(change Change) (*base, []plumbing.Hash, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &base{store: w.base.store, hash: hash, tree: tree}, g.made, nil
+	return &base{store: w.base.store, hash: hash, tree: tree, dated: dated}, g.made, nil
+}
+
+// noEarlier is now, or when the branch's newest commit was made if our clock is behind
+// that: whoever looks for commits since a date stops at the first that is older. When
+// a commit was really made, as far as we know, its author's time says.
+func (b *base) noEarlier(now time.Time) time.Time {
+	if b.dated.After(now) {
+		return b.dated.In(now.Location())
+	}
+	return now
 }

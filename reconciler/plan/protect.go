@@ -45,10 +45,24 @@ func (w *world) protection(p Pod) (by api.Protection, protected bool) {
 }
 
 // since when the rollout wants a pod that it passed over. A pod that was made
-// since then only has the name of that one.
+// since then only has the name of that one. No deadline began later than now: a clock
+// that was ahead would hold the rollout for as long.
 func (w *world) since(p Pod) (since time.Time, deferred bool) {
 	since, deferred = w.in.Deferred[p.Name]
+	if now := w.earliest(p); since.After(now) {
+		since = now
+	}
 	return since, deferred && !p.Created.After(since)
+}
+
+// earliest is when a deadline begins now: whatever our clock says, not before the pod
+// was there.
+func (w *world) earliest(p Pod) time.Time {
+	now := w.in.Now.UTC().Truncate(time.Second)
+	if p.Created.After(now) {
+		return p.Created.UTC()
+	}
+	return now
 }
 
 // deferred are the pods that are passed over now, and those that were and are
@@ -62,7 +76,7 @@ func (w *world) deferred(passed []Pod) (pods []api.DeferredPod) {
 		case before && w.wants(p):
 			pods = append(pods, api.DeferredPod{Name: p.Name, Since: since})
 		case over[p.UID]:
-			pods = append(pods, api.DeferredPod{Name: p.Name, Since: w.in.Now.UTC().Truncate(time.Second)})
+			pods = append(pods, api.DeferredPod{Name: p.Name, Since: w.earliest(p)})
 		}
 	}
 	slices.SortFunc(pods, func(a, b api.DeferredPod) int { return cmp.Compare(a.Name, b.Name) })
@@ -83,7 +97,7 @@ func (w *world) unprotected(passed []Pod) (at time.Time) {
 	for _, p := range passed {
 		since, deferred := w.since(p)
 		if !deferred {
-			since = w.in.Now.Truncate(time.Second)
+			since = w.earliest(p)
 		}
 		for _, by := range w.in.Rollout.Protect {
 			if ends := by.Ends(since); by.Of(p.Labels, p.Annotations) && ends.After(w.in.Now) {

@@ -44,7 +44,8 @@ func (w *world) waits(at *api.Progress) wait {
 	return waits
 }
 
-// pause waits for a person, or for a time that begins when the step does.
+// pause waits for a person, or for a time that begins when the step does. What is said
+// to have begun in the future began by a clock that was ahead, and begins now.
 func (w *world) pause(at *api.Progress, p api.Pause) wait {
 	if w.in.Promotion.Covers(at.Revision, at.Step) {
 		return wait{}
@@ -52,7 +53,7 @@ func (w *world) pause(at *api.Progress, p api.Pause) wait {
 	if p.Duration == "" {
 		return wait{words: "paused until somebody runs hotpatch promote " + w.in.HotPatch, rests: true}
 	}
-	if at.Since.IsZero() {
+	if at.Since.IsZero() || at.Since.After(w.in.Now) {
 		at.Since = w.in.Now.UTC().Truncate(time.Second)
 	}
 	if until := at.Since.Add(p.Lasts()); w.in.Now.Before(until) {
