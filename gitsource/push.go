@@ -121,7 +121,7 @@ func (w *Writer) request(advertised *packp.AdvRefs, next *base, objects []plumbi
 }
 
 // judge tells a lost race from a refusal and from a failure. Servers say it in
-// words only.
+// words only, and why apart from what.
 func (w *Writer) judge(err error, said string) error {
 	if err == nil {
 		return nil
@@ -136,6 +136,9 @@ func (w *Writer) judge(err error, said string) error {
 		if strings.Contains(text, refused) {
 			return &RefusedError{Branch: w.Branch, Words: words(strings.TrimSpace(text + " " + said))}
 		}
+	}
+	if said = words(said); said != "" {
+		err = fmt.Errorf("%w; the server says: %s", err, said)
 	}
 	return w.explain("push to", err)
 }

@@ -1,0 +1,98 @@
+package reconciler
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/gitsource/gittest"
+)
+
+// onSmallDisk runs a test again, in a process with mounts of its own, where temporary
+// directories are on a disk of 8 MB. It returns that disk, or "" outside.
+func onSmallDisk(t *testing.T) (disk string) {
+	t.Helper()
+	const inside = "HOTPATCH_TEST_INSIDE"
+	if os.Getenv(inside) == "" {
+		cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
+		cmd.Env = append(os.Environ(), inside+"=yes")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+		out, err := cmd.CombinedOutput()
+		if t.Logf("%s", out); err != nil {
+			t.Error(err)
+		}
+		return ""
+	}
+	disk = t.TempDir()
+	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=8m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(disk, unix.MNT_DETACH) })
+	t.Setenv("TMPDIR", disk)
+	return disk
+}
+
+// The disk of the Git server is full, before there is room for the objects of a result
+// or only as the branch is moved to them. Pods go on, people are told in the server's
+// words, and what was observed lands once there is room: once.
+func TestResultsOutliveAFullDiskOfTheGitServer(t *testing.T) {
+	disk := onSmallDisk(t)
+	if disk == "" {
+		return
+	}
+	ballast := filepath.Join(disk, "ballast")
+	fill := fmt.Sprintf("dd if=/dev/zero of=%s bs=1k 2>/dev/null; true", ballast)
+	for name, c := range map[string]struct {
+		strike func(repo *gittest.Repo)
+		words  string
+	}{
+		"no room for objects": {func(*gittest.Repo) { _ = exec.Command("sh", "-c", fill).Run() }, "the server says: fatal: unable to write loose object file: No space left on device"},
+		"none for the branch": {func(repo *gittest.Repo) { repo.Hook("update", `case "$1" in */hotpatch-status) `+fill+";; esac") }, "cannot update ref 'refs/heads/hotpatch-status': couldn't write"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			repo, cluster := gittest.NewRepo(t), newObedient(2)
+			repo.Commit(manifest("a"), "release v1")
+			r, _ := lead(t, repo, "hotpatch-status", cluster)
+			eventually(t, "v1", func() bool { return recorded(t, repo).Phase == api.PhaseComplete })
+			commits := len(repo.Log("hotpatch-status"))
+			server := httptest.NewServer(r.endpoints())
+			defer server.Close()
+
+			repo.Commit(manifest("b"), "release v2")
+			c.strike(repo)
+			r.pollNow()
+			eventually(t, "v2 on the pods", func() bool { return cluster.told("b") == 2 })
+			eventually(t, "the server's words", func() bool {
+				code, said := call(t, "GET", server.URL+"/readyz", nil)
+				return code == 200 && strings.Contains(said, c.words)
+			})
+			if s := recorded(t, repo); !strings.Contains(s.Containers[0].Image, strings.Repeat("a", 64)) || len(repo.Log("hotpatch-status")) != commits {
+				t.Errorf("where there is no room there is a record of %+v", s)
+			}
+
+			if err := os.Remove(ballast); err != nil {
+				t.Fatal(err)
+			}
+			repo.Hook("update", "")
+			eventually(t, "the record of v2", func() bool {
+				s := recorded(t, repo)
+				return s.Phase == api.PhaseComplete && strings.Contains(s.Containers[0].Image, strings.Repeat("b", 64))
+			})
+			if log := repo.Log("hotpatch-status"); len(log) != commits+1 {
+				t.Errorf("it landed as %d commits: %q", len(log)-commits, log)
+			}
+			if checkCourse(t, repo); cluster.told("b") != 2 {
+				t.Errorf("pods are told of %s", cluster.asked())
+			}
+			repo.Git("-C", repo.Bare, "fsck", "--strict")
+		})
+	}
+}
