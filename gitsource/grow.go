@@ -2,7 +2,9 @@ package gitsource
 
 import (
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 
@@ -58,28 +60,37 @@ func (g *grower) blob(content []byte) (plumbing.Hash, error) {
 	return g.keep(encoded)
 }
 
-// grow is a tree with files put in and taken out, whose paths start at the tree.
-// A directory that becomes empty goes away, as in Git. Nothing else changes.
-func (g *grower) grow(hash plumbing.Hash, dir string, files map[string][]byte) (plumbing.Hash, error) {
-	tree, err := object.GetTree(g.store, hash)
+// root is the tree of a whole commit, with files put in and taken out.
+func (g *grower) root(hash plumbing.Hash, files map[string][]byte) (plumbing.Hash, error) {
+	tree, err := g.grow(hash, "", files)
 	if err != nil {
-		return plumbing.ZeroHash, fmt.Errorf("read directory %q of the branch: %w", dir, err)
+		return plumbing.ZeroHash, err
 	}
+	return g.save(tree)
+}
+
+// grow is a directory with files put in and taken out, whose paths start there, and
+// with all below it saved. A directory that becomes empty goes away, as in Git.
+// Nothing else changes. The zero hash is a directory that is not there yet.
+func (g *grower) grow(hash plumbing.Hash, dir string, files map[string][]byte) (*object.Tree, error) {
 	entries := map[string]object.TreeEntry{}
-	for _, e := range tree.Entries {
-		entries[e.Name] = e
+	if !hash.IsZero() {
+		tree, err := object.GetTree(g.store, hash)
+		if err != nil {
+			return nil, fmt.Errorf("read directory %q of the branch: %w", dir, err)
+		}
+		for _, e := range tree.Entries {
+			entries[e.Name] = e
+		}
 	}
 	for name, below := range split(files) {
 		if err := g.change(entries, dir, name, below); err != nil {
-			return plumbing.ZeroHash, err
+			return nil, err
 		}
 	}
-	grown := &object.Tree{}
-	for _, e := range entries {
-		grown.Entries = append(grown.Entries, e)
-	}
+	grown := &object.Tree{Entries: slices.Collect(maps.Values(entries))}
 	sort.Sort(object.TreeEntrySorter(grown.Entries))
-	return g.save(grown)
+	return grown, nil
 }
 
 // change puts what belongs below one name into a tree's entries. The empty path
@@ -94,26 +105,21 @@ func (g *grower) change(entries map[string]object.TreeEntry, dir, name string, b
 		entries[name] = object.TreeEntry{Name: name, Mode: filemode.Regular, Hash: hash}
 		return err
 	}
-	hash := entries[name].Hash
-	if entries[name].Mode != filemode.Dir {
-		var err error
-		if hash, err = g.save(&object.Tree{}); err != nil {
-			return err
-		}
+	var was plumbing.Hash
+	if entries[name].Mode == filemode.Dir {
+		was = entries[name].Hash
 	}
-	hash, err := g.grow(hash, path.Join(dir, name), below)
+	tree, err := g.grow(was, path.Join(dir, name), below)
 	if err != nil {
 		return err
 	}
-	tree, err := object.GetTree(g.store, hash)
-	if err != nil {
-		return err
-	}
-	entries[name] = object.TreeEntry{Name: name, Mode: filemode.Dir, Hash: hash}
 	if len(tree.Entries) == 0 {
 		delete(entries, name)
+		return nil
 	}
-	return nil
+	hash, err := g.save(tree)
+	entries[name] = object.TreeEntry{Name: name, Mode: filemode.Dir, Hash: hash}
+	return err
 }
 
 // split groups files by the first part of their path.

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/plumbing/transport"
@@ -104,8 +103,8 @@ func (w *Writer) connect(ctx context.Context) (transport.Transport, *transport.E
 
 // request leaves "atomic" out on purpose: with it servers hide their reason.
 func (w *Writer) request(advertised *packp.AdvRefs, next *base, objects []plumbing.Hash, words io.Writer) (*packp.ReferenceUpdateRequest, error) {
-	var pack bytes.Buffer
-	if _, err := packfile.NewEncoder(&pack, next.store, false).Encode(objects, 0); err != nil {
+	pack, err := packed(next.store, objects)
+	if err != nil {
 		return nil, fmt.Errorf("pack the commit: %w", err)
 	}
 	request := packp.NewReferenceUpdateRequestFromCapabilities(advertised.Capabilities)
@@ -116,7 +115,7 @@ func (w *Writer) request(advertised *packp.AdvRefs, next *base, objects []plumbi
 		request.Progress = words
 	}
 	request.Commands = []*packp.Command{{Name: w.name, Old: w.base.hash, New: next.hash}}
-	request.Packfile = io.NopCloser(&pack)
+	request.Packfile = io.NopCloser(pack)
 	return request, nil
 }
 

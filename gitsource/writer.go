@@ -208,7 +208,7 @@ func (w *Writer) refresh(ctx context.Context) error {
 // build makes the commit and everything new below it, in memory.
 func (w *Writer) build(change Change) (*base, []plumbing.Hash, error) {
 	g := &grower{store: w.base.store}
-	tree, err := g.grow(w.base.tree, "", change.Files)
+	tree, err := g.root(w.base.tree, change.Files)
 	if err != nil {
 		return nil, nil, err
 	}
