@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/storage/memory"
 )
 
 // errMoved says that the server no longer has a commit that it has just listed.
@@ -34,14 +33,17 @@ func (r *remote) tip(ctx context.Context) (plumbing.Hash, error) {
 // fetch gets the branch's tip with its whole tree and nothing before it; a nil
 // store if the tip is the one known. Of what is held it is sent only the difference,
 // if the server speaks version 2: the store is a fresh one nevertheless, and whole.
-func (r *remote) fetch(ctx context.Context, known plumbing.Hash, have held) (plumbing.Hash, *memory.Storage, error) {
+func (r *remote) fetch(ctx context.Context, known plumbing.Hash, have held) (plumbing.Hash, *objectStore, error) {
 	return r.fetchLast(ctx, known, have, 1)
 }
 
 // fetchLast gets the branch's last commits, so many. On any doubt it gets them anew:
 // go-git's incremental shallow fetches miss objects after a force-push or a
 // rollback, and say nothing.
-func (r *remote) fetchLast(ctx context.Context, known plumbing.Hash, have held, commits int) (plumbing.Hash, *memory.Storage, error) {
+func (r *remote) fetchLast(ctx context.Context, known plumbing.Hash, have held, commits int) (plumbing.Hash, *objectStore, error) {
+	if have.store.doubtful() { // and so is the one known, which may be on the same shelf
+		known, have = plumbing.ZeroHash, held{}
+	}
 	if known.String() == r.Commit {
 		return known, nil, nil // which never is anything else
 	}
@@ -59,7 +61,7 @@ func (r *remote) fetchLast(ctx context.Context, known plumbing.Hash, have held, 
 
 // exchange lists and fetches in one session: go-git's Fetch would list again
 // after whoever asked where the tip is.
-func (r *remote) exchange(ctx context.Context, known plumbing.Hash, have held, commits int) (plumbing.Hash, *memory.Storage, error) {
+func (r *remote) exchange(ctx context.Context, known plumbing.Hash, have held, commits int) (plumbing.Hash, *objectStore, error) {
 	limited, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
 	session, err := r.open(limited)
@@ -71,8 +73,8 @@ func (r *remote) exchange(ctx context.Context, known plumbing.Hash, have held, c
 	if err != nil || chosen.Hash() == known {
 		return known, nil, err
 	}
-	tip, store := chosen.Hash(), memory.NewStorage()
-	if n, narrow := session.(*narrow); narrow && have.store != nil {
+	tip, store := chosen.Hash(), r.newObjectStore(ctx)
+	if n, narrow := session.(*narrow); narrow && have.store != nil && !have.store.worn() {
 		if store, err = have.increase(limited, n, tip); err != nil {
 			return tip, nil, fmt.Errorf("%w: %w", errDoubt, r.explain("fetch from", err))
 		}

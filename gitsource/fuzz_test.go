@@ -9,7 +9,6 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
-	"github.com/go-git/go-git/v5/storage/memory"
 )
 
 // Whatever a server says, what reads it ends, and believes only what is well formed.
@@ -80,7 +79,7 @@ func FuzzTrees(f *testing.F) {
 	f.Add([]byte("100644 cut"), []byte("40000 dir\x00"))
 	f.Add([]byte(nil), []byte("999999999999 odd\x00"+string(blob[:])))
 	f.Fuzz(func(t *testing.T, below, above []byte) {
-		store := memory.NewStorage()
+		store := newObjectStore(nil)
 		put := func(kind plumbing.ObjectType, content []byte) plumbing.Hash {
 			o := store.NewEncodedObject()
 			o.SetType(kind)
@@ -100,7 +99,7 @@ func FuzzTrees(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		whole := memory.NewStorage()
+		whole := newObjectStore(nil)
 		gathered := gather(store, commit, whole)
 		snapshot, err := newSnapshot(store, commit)
 		if err != nil {

@@ -11,18 +11,16 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/object"
-	"github.com/go-git/go-git/v5/storage/memory"
 )
 
 // grower makes new objects in a store and remembers which.
 type grower struct {
-	store *memory.Storage
+	store *objectStore
 	made  []plumbing.Hash
 }
 
 // newBase is a branch that does not exist yet: an empty tree.
-func newBase() (*base, error) {
-	store := memory.NewStorage()
+func newBase(store *objectStore) (*base, error) {
 	g := &grower{store: store}
 	tree, err := g.save(&object.Tree{})
 	return &base{store: store, tree: tree}, err

@@ -16,7 +16,7 @@ import (
 // Git itself reads what was packed, strictly, and has the same objects then: of every
 // size around those where their heads and zlib's blocks grow by one.
 func TestGitReadsWhatIsPacked(t *testing.T) {
-	b, err := newBase()
+	b, err := newBase(newObjectStore(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestGitReadsWhatIsPacked(t *testing.T) {
 }
 
 func TestAMissingObjectIsNotPacked(t *testing.T) {
-	b, err := newBase()
+	b, err := newBase(newObjectStore(nil))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	"github.com/go-git/go-git/v5/plumbing/transport/file"
-	"github.com/go-git/go-git/v5/storage/memory"
 )
 
 // session is one with a server, which has said where its refs are.
@@ -20,7 +19,7 @@ type session interface {
 	listed() map[string]plumbing.Hash
 	// fetch puts a commit, those before it up to a number, and their trees into a
 	// store.
-	fetch(ctx context.Context, commit plumbing.Hash, commits int, store *memory.Storage) error
+	fetch(ctx context.Context, commit plumbing.Hash, commits int, store *objectStore) error
 	Close() error
 }
 
@@ -70,7 +69,7 @@ func openOlder(ctx context.Context, git transport.Transport, endpoint *transport
 
 func (o *older) listed() map[string]plumbing.Hash { return o.advertised.References }
 
-func (o *older) fetch(ctx context.Context, commit plumbing.Hash, commits int, store *memory.Storage) error {
+func (o *older) fetch(ctx context.Context, commit plumbing.Hash, commits int, store *objectStore) error {
 	request := packp.NewUploadPackRequestFromCapabilities(o.advertised.Capabilities)
 	for _, c := range []capability.Capability{capability.Shallow, capability.NoProgress} {
 		if o.advertised.Capabilities.Supports(c) {
@@ -85,7 +84,17 @@ func (o *older) fetch(ctx context.Context, commit plumbing.Hash, commits int, st
 		return err
 	}
 	defer response.Close()
-	return packfile.UpdateObjectStorage(store, demultiplexed(request.Capabilities, response))
+	return unpack(demultiplexed(request.Capabilities, response), store)
+}
+
+// unpack has a pack's objects in a store.
+func unpack(pack io.Reader, store *objectStore) error {
+	parser, err := packfile.NewParserWithStorage(packfile.NewScanner(pack), store)
+	if err != nil {
+		return err
+	}
+	_, err = parser.Parse()
+	return err
 }
 
 // demultiplexed is the pack out of an answer that carries words as well.

@@ -12,7 +12,6 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/object"
-	"github.com/go-git/go-git/v5/storage/memory"
 )
 
 // Limits of what is read.
@@ -46,13 +45,13 @@ type Snapshot struct {
 	Commit, Subject, Author string
 	Time                    time.Time // its author's: those of committers only grow
 
-	store *memory.Storage
+	store *objectStore
 	tree  *object.Tree
 	tip   plumbing.Hash // the commit, or the tag that it was come to by
 }
 
 // newSnapshot is a commit, or the one that a tag is of.
-func newSnapshot(store *memory.Storage, tip plumbing.Hash) (*Snapshot, error) {
+func newSnapshot(store *objectStore, tip plumbing.Hash) (*Snapshot, error) {
 	hash := tip
 	for range maxTags {
 		tag, err := object.GetTag(store, hash)
@@ -73,6 +72,10 @@ func newSnapshot(store *memory.Storage, tip plumbing.Hash) (*Snapshot, error) {
 	s.Subject, s.Author, s.Time = describe(commit)
 	return s, nil
 }
+
+// Damaged tells that something of it could not be read as it was written to the disk:
+// what else was read is right, but not all was there. The Source fetches it anew.
+func (s *Snapshot) Damaged() bool { return s.store.doubtful() }
 
 // Read is a regular file's content; fs.ErrNotExist if there is none.
 func (s *Snapshot) Read(name string) ([]byte, error) {

@@ -41,6 +41,9 @@ type Options struct {
 	// lines of allowed_signers for SSH keys, OpenPGP public keys in armor. Empty:
 	// commits need no signature.
 	SignersFile string
+	// CacheDir is where files are made for what of a branch has no room in memory, and
+	// must be on a disk of its own; empty: memory has all.
+	CacheDir string
 	// Timeout of one exchange; 0: DefaultTimeout.
 	Timeout time.Duration
 }
@@ -67,11 +70,12 @@ func NewSource(o Options) (*Source, error) {
 // It is an *UnverifiedError if that commit is not signed by one of the signers. It is
 // looked at again each time, since they may change, but fetched once.
 func (s *Source) Newer(ctx context.Context, known string) (*Snapshot, error) {
+	lost := s.read != nil && s.read.store.doubtful()
 	tip, err := s.tipSnapshot(ctx, known)
 	if err != nil || tip == nil {
 		return nil, err
 	}
-	if s.refused = nil; tip.Commit == known { // by another tag, or again
+	if s.refused = nil; tip.Commit == known && !lost { // by another tag, or again
 		s.read = tip
 		return nil, nil
 	}
@@ -111,6 +115,7 @@ type remote struct {
 	web    *web
 	met    *met
 	app    *appTokens
+	room   int64 // in memory, where there is a CacheDir
 }
 
 func newRemote(o Options) (remote, error) {
@@ -125,6 +130,7 @@ func newRemote(o Options) (remote, error) {
 		web:     &web{auth: o.Auth, refused: app.forget},
 		met:     &met{},
 		app:     app,
+		room:    roomInMemory,
 	}
 	if err := CheckURL(o.URL); err != nil {
 		return r, err

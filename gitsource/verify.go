@@ -10,7 +10,6 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
-	"github.com/go-git/go-git/v5/storage/memory"
 )
 
 // UnverifiedError says that a commit is not signed by one of those who may, and so
@@ -75,7 +74,7 @@ func (s signers) judgeTag(of *Snapshot) error {
 	return s.judge(signed, signature, tag.Tagger.When)
 }
 
-func readRaw(store *memory.Storage, kind plumbing.ObjectType, hash plumbing.Hash) ([]byte, error) {
+func readRaw(store *objectStore, kind plumbing.ObjectType, hash plumbing.Hash) ([]byte, error) {
 	encoded, err := store.EncodedObject(kind, hash)
 	if err != nil {
 		return nil, err

@@ -9,10 +9,7 @@ import (
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
-	"github.com/go-git/go-git/v5/plumbing/storer"
-	"github.com/go-git/go-git/v5/storage/memory"
 )
 
 // maxRefs is how many refs are read of a server: a branch has one, versions have many.
@@ -49,12 +46,12 @@ func listNarrowly(ctx context.Context, t talk, prefix string) (session, error) {
 
 func (n *narrow) listed() map[string]plumbing.Hash { return n.refs }
 
-func (n *narrow) fetch(ctx context.Context, commit plumbing.Hash, commits int, store *memory.Storage) error {
+func (n *narrow) fetch(ctx context.Context, commit plumbing.Hash, commits int, store *objectStore) error {
 	return n.fetchInto(ctx, commit, commits, nil, store)
 }
 
 // fetchInto is told what is there already.
-func (n *narrow) fetchInto(ctx context.Context, commit plumbing.Hash, commits int, have []string, store storer.Storer) error {
+func (n *narrow) fetchInto(ctx context.Context, commit plumbing.Hash, commits int, have []string, store *objectStore) error {
 	arguments := append(have, "no-progress", "ofs-delta", "want "+commit.String(), fmt.Sprintf("deepen %d", commits), "done")
 	answer, err := n.ask(ctx, request("fetch", arguments...))
 	if err != nil {
@@ -64,7 +61,7 @@ func (n *narrow) fetchInto(ctx context.Context, commit plumbing.Hash, commits in
 	if err := skipTo("packfile", answer); err != nil {
 		return err
 	}
-	return packfile.UpdateObjectStorage(store, sideband.NewDemuxer(sideband.Sideband64k, answer))
+	return unpack(sideband.NewDemuxer(sideband.Sideband64k, answer), store)
 }
 
 // readGreeting reads what a server can do, after it has said its version.

@@ -157,8 +157,7 @@ func TestWhatIsHeldIsNotBelieved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	delete(before.store.Objects, entry.Hash)
-	delete(before.store.Blobs, entry.Hash)
+	delete(before.store.places, entry.Hash)
 	repo.Commit(map[string]string{"a/b": "3\n"}, "three")
 	after, err := s.Newer(t.Context(), before.Commit)
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
-	"github.com/go-git/go-git/v5/storage/memory"
 )
 
 // ErrNothingToCommit says that the branch has that content already.
@@ -55,7 +54,7 @@ type Writer struct {
 // base is a commit of the branch with its objects; hash is zero, and the tree
 // empty, while there is no branch.
 type base struct {
-	store *memory.Storage
+	store *objectStore
 	hash  plumbing.Hash
 	tree  plumbing.Hash
 	dated time.Time // by its committer
@@ -143,7 +142,7 @@ func (w *Writer) Commit(ctx context.Context, change Change) (string, error) {
 // try commits once. The first try goes on from what was pushed last, without
 // asking for the tip: the push itself tells if that is stale.
 func (w *Writer) try(ctx context.Context, change Change, again bool) (string, error) {
-	if again || w.base == nil {
+	if again || w.base == nil || w.base.store.doubtful() {
 		if err := w.refresh(ctx); err != nil {
 			return "", err
 		}
@@ -186,13 +185,13 @@ func (w *Writer) restore(change *Change) error {
 // refresh brings base to the branch's tip.
 func (w *Writer) refresh(ctx context.Context) error {
 	var known plumbing.Hash
-	if w.base != nil {
+	if w.base != nil && !w.base.store.doubtful() {
 		known = w.base.hash
 	}
 	tip, store, err := w.fetch(ctx, known, w.had)
 	switch {
 	case errors.Is(err, ErrNoBranch):
-		w.base, err = newBase()
+		w.base, err = newBase(w.newObjectStore(ctx))
 		return err
 	case err != nil || store == nil:
 		return err
