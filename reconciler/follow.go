@@ -3,6 +3,7 @@ package reconciler
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"sync"
 	"time"
@@ -131,7 +132,12 @@ func (f *follower) look(ctx context.Context) (string, error) {
 	case snapshot == nil:
 		snapshot = known.snapshot // what was refused was taken back
 	}
-	f.take(f.render(ctx, snapshot), known)
+	next := f.render(ctx, snapshot)
+	if snapshot.Damaged() {
+		f.renderer = render.Renderer{} // which remembers what it could not read
+		return "", fmt.Errorf("commit %.10s could not be read from the disk as it was written there, and is fetched anew", snapshot.Commit)
+	}
+	f.take(next, known)
 	return "changed", nil
 }
 

@@ -3,12 +3,16 @@ package reconciler
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"hotpatch.dev/hotpatch/gitsource"
+	"hotpatch.dev/hotpatch/gitsource/gittest"
 )
 
 // clocked is a server on which nothing is new; it notes when it is asked.
@@ -99,5 +103,70 @@ func TestFailedPollsAreRepeatedSooner(t *testing.T) {
 	often := gaps(pollsWithin(t, 10*time.Minute, 5*time.Second, "", true))
 	if slices.Max(often) > 5500*time.Millisecond {
 		t.Errorf("with a short interval: %v", often)
+	}
+}
+
+// A commit that cannot be read as it was written to the disk is not followed in part:
+// what was in force stays, and the next poll has it whole.
+func TestADamagedCommitIsNotFollowed(t *testing.T) {
+	repo, dir := gittest.NewRepo(t), t.TempDir()
+	wish := func(version string) string {
+		return repo.Commit(map[string]string{"large.bin": strings.Repeat("large\n", 2<<20), "game.yaml": `apiVersion: hotpatch.dev/v1alpha1
+kind: HotPatch
+metadata: {name: game, namespace: default}
+spec:
+  target: {apiVersion: apps/v1, kind: Deployment, name: game}
+  files:
+  - {path: large.bin, version: ` + version + `, from: large.bin}
+`}, version)
+	}
+	first := wish("v1")
+	source, err := gitsource.NewSource(gitsource.Options{URL: repo.URL, Branch: "main", CacheDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes := 0
+	f := &follower{source: source, path: ".", metrics: newMetrics(), found: func() { changes++ }, polled: func() {}}
+	follows := func(what, commit string, found int) {
+		t.Helper()
+		now := f.get()
+		if now.snapshot.Commit != commit || len(now.Items) != 1 || len(now.Errors) != 0 || changes != found {
+			t.Errorf("%s: commit %.10s, %d items, %v, changed %d times", what, now.snapshot.Commit, len(now.Items), now.Errors, changes)
+		}
+	}
+	if err := f.once(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	follows("at first", first, 1)
+	truncateOpen(t, dir)
+	second := wish("v2")
+	if err := f.once(t.Context()); err == nil || !strings.Contains(err.Error(), "fetched anew") {
+		t.Errorf("damaged: %v", err)
+	}
+	follows("damaged", first, 1)
+	if err := f.once(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	follows("whole again", second, 2)
+}
+
+// truncateOpen cuts short every file of a directory that this process has open.
+func truncateOpen(t *testing.T, dir string) {
+	t.Helper()
+	all, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := 0
+	for _, fd := range all {
+		if to, _ := os.Readlink(fd); strings.HasPrefix(to, dir) {
+			if err := os.Truncate(fd, 1); err != nil {
+				t.Fatal(err)
+			}
+			cut++
+		}
+	}
+	if cut == 0 {
+		t.Fatal("nothing is on the disk")
 	}
 }

@@ -22,6 +22,9 @@ type Options struct {
 	Path string
 	// Auth holds the names of files with credentials for Git.
 	Auth gitsource.Auth
+	// GitCacheDir is where files are made for what of Git has no room in memory; empty:
+	// memory has all.
+	GitCacheDir string
 	// SignersFile names whose signatures of commits count; empty: they need none.
 	SignersFile string
 	// Author and Committer of the commits of results; without an author it is

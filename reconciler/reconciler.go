@@ -87,12 +87,12 @@ func newReconciler(o Options) (*Reconciler, error) {
 	if err != nil {
 		return nil, err
 	}
-	source, err := gitsource.NewSource(gitsource.Options{URL: o.Repo, Branch: o.Branch, Tag: o.Tag, Commit: o.Commit, Auth: o.Auth, SignersFile: o.SignersFile})
+	source, err := gitsource.NewSource(gitsource.Options{URL: o.Repo, Branch: o.Branch, Tag: o.Tag, Commit: o.Commit, Auth: o.Auth, SignersFile: o.SignersFile, CacheDir: o.GitCacheDir})
 	if err != nil {
 		return nil, err
 	}
 	writer, err := gitsource.NewWriter(gitsource.WriterOptions{
-		Options:    gitsource.Options{URL: o.Repo, Branch: o.StatusBranch, Auth: o.Auth},
+		Options:    gitsource.Options{URL: o.Repo, Branch: o.StatusBranch, Auth: o.Auth, CacheDir: o.GitCacheDir},
 		Author:     cmp.Or(o.Author, gitsource.Person{Name: "Hotpatch", Email: "hotpatch@" + o.Cluster}),
 		Committer:  o.Committer,
 		SigningKey: o.SigningKey,

@@ -53,6 +53,7 @@ func (s *settings) define(f *pflag.FlagSet) {
 	f.StringVar(&o.Repo, "repo", "", "URL of the Git repository (https://…, ssh://…, git@host:path, http://…, file://…)")
 	f.StringVar(&o.Branch, "branch", "main", "branch to follow")
 	o.Auth.Flags(f.StringVar)
+	f.StringVar(&o.GitCacheDir, "git-cache-dir", "", "directory on a disk for what of a large repository has no room in memory; without it memory has all")
 	f.StringVar(&o.SignersFile, "git-signers-file", "", "file with whose signatures of commits count: lines of allowed_signers for SSH keys, OpenPGP public keys in armor; without it commits need no signature")
 	f.TextVar(&o.Author, "git-author", gitsource.Person{}, `author of the commits of results, "Name <mail>"; without it Hotpatch <hotpatch@CLUSTER>`)
 	f.TextVar(&o.Committer, "git-committer", gitsource.Person{}, "their committer; without it the author")

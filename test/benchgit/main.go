@@ -23,10 +23,11 @@ func main() {
 	defer stop()
 	url := flag.String("hold", "", "read the main branch at this URL, say how much memory that takes, and end")
 	ca := flag.String("ca", "", "file with the authority of the server at that URL")
+	cache := flag.String("cache", "", "directory for what of it has no room in memory")
 	flag.Parse()
 	run := bench
 	if *url != "" {
-		run = func(ctx context.Context) error { return hold(ctx, *url, *ca) }
+		run = func(ctx context.Context) error { return hold(ctx, *url, *ca, *cache) }
 	}
 	if err := run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "benchgit:", err)
