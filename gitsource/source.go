@@ -1,6 +1,6 @@
 // Package gitsource is the only one that talks to Git servers. A Source reads
 // commits of a branch, or of tags, signed ones alone if that is asked for; a Writer
-// commits results to a branch.
+// commits results to a branch. What is large of either may be in a file.
 //
 // It promises that a Snapshot is one commit, whole: a missing object is an
 // error, never a shorter list. Commits are made in memory and pushed with
@@ -41,8 +41,8 @@ type Options struct {
 	// lines of allowed_signers for SSH keys, OpenPGP public keys in armor. Empty:
 	// commits need no signature.
 	SignersFile string
-	// CacheDir is where files are made for what of a branch has no room in memory, and
-	// must be on a disk of its own; empty: memory has all.
+	// CacheDir is a directory on a disk, for a file with what of the branch has no room
+	// in memory; empty: memory has all.
 	CacheDir string
 	// Timeout of one exchange; 0: DefaultTimeout.
 	Timeout time.Duration
