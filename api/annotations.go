@@ -9,6 +9,9 @@ const (
 	// PrepareAnnotation holds a Prepare; the reconciler writes it to one pod
 	// of each node ahead of the first swap.
 	PrepareAnnotation = Group + "/prepare"
+	// OwnerAnnotation holds an Owner; the reconciler writes it with whatever it tells
+	// a pod first, and takes it away when it gives the pod up.
+	OwnerAnnotation = Group + "/owner"
 	// ObservedAnnotation holds an Observed; the node's agent writes it.
 	ObservedAnnotation = Group + "/observed"
 	// FilesAnnotation holds an ObservedFiles; the pod's sidecar writes it.
@@ -25,6 +28,18 @@ const (
 	EventPatched = "SuccessfulUpdatePodHotPatch"
 	EventFailed  = "FailedUpdatePodHotPatch"
 )
+
+// Owner is whom a pod follows: no other reconciler tells it anything.
+type Owner struct {
+	// Namespace of the reconciler, where its Lease is: of those that share one, one
+	// works at a time.
+	Namespace string `json:"namespace"`
+	// HotPatch is the name of the HotPatch in the pod's namespace.
+	HotPatch string `json:"hotpatch"`
+	// Cluster, its name in the results, and Repo are there for people.
+	Cluster string `json:"cluster,omitempty"`
+	Repo    string `json:"repo,omitempty"`
+}
 
 // Desired is what one pod should run. It is level-triggered: an agent or a
 // sidecar that comes back reads it and knows everything.

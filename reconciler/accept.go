@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 
 	"hotpatch.dev/hotpatch/api"
@@ -18,6 +19,11 @@ import (
 type wanted struct {
 	render.Item
 	commit, author string
+}
+
+func (t *tracked) namespace() string {
+	namespace, _, _ := strings.Cut(t.key, "/")
+	return namespace
 }
 
 // source is where it came from, as records have it.
@@ -49,6 +55,8 @@ type tracked struct {
 	unread   []string // warnings of Suspensions that cannot be read
 	waitsFor []string // other HotPatches, when a plan was last made
 	claimed  []string // pods, by UID
+	settled  bool     // it knows which pods it wants
+	yields   bool     // it gives up what it has of them
 	leaves   bool     // it is not in Git any more, and takes back what it asked for
 
 	tries tries     // of what failed to be put in force

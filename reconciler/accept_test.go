@@ -73,6 +73,7 @@ func (s *scripted) Pods(kube.Scope) ([]kube.Pod, error) { return s.pods, nil }
 // newProcess is a reconciler just started, which knows nothing.
 func newProcess(cluster observer) *Reconciler {
 	r := &Reconciler{cluster: cluster, trigger: newTrigger(), metrics: newMetrics(), options: Options{Cluster: "box"}}
+	r.held = func(context.Context, string, string) ([]kube.Pod, error) { return nil, nil }
 	r.setState(errNoPassYet)
 	r.retries = newRetries(func() {})
 	r.jobs = newJobs(r.retries, func() {})
@@ -81,7 +82,7 @@ func newProcess(cluster observer) *Reconciler {
 	r.files = &files{}
 	r.admission = newAdmission(&policy{}, r.jobs, r.metrics)
 	r.recorder = &recorder{cluster: "box", wake: newTrigger()}
-	r.executor = newExecutor(&written{}, newSidecars("", SidecarTLS{}), r.files, r.jobs, r.metrics)
+	r.executor = newExecutor(r.options.owner, &written{}, newSidecars("", SidecarTLS{}), r.files, r.jobs, r.metrics)
 	return r
 }
 

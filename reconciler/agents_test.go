@@ -39,6 +39,9 @@ func (a *agents) hear(before, after *corev1.Pod) {
 	was, is := annotated[api.Desired](before, api.DesiredAnnotation), annotated[api.Desired](after, api.DesiredAnnotation)
 	prepare := after.Annotations[api.PrepareAnnotation]
 	prepares := prepare != "" && prepare != before.Annotations[api.PrepareAnnotation]
+	if !prepares && is.Revision == was.Revision && before.Annotations[api.OwnerAnnotation] != after.Annotations[api.OwnerAnnotation] {
+		return // it is given up, or taken before it is told anything
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !prepares {

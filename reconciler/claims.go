@@ -12,20 +12,24 @@ import (
 // one HotPatch: its annotation says what it should run, whole.
 type claims map[string]string
 
-// claim takes pods for a wish, all or none. What is wrong with a wish alone comes
-// first: that stays so whatever others do, who do not know who rests because of it.
-func (c claims) claim(w *wanted, pods []kube.Pod) error {
-	key := w.HotPatch.Key()
+// check tells why a wish may not have all of these pods: it has all or none. What is
+// wrong with a wish alone comes first: that stays so whatever others do, who do not
+// know who rests because of it.
+func (c claims) check(w *wanted, pods []kube.Pod) error {
 	if err := w.findContainers(pods); err != nil {
 		return err
 	}
 	if pod, other := c.taken(pods); other != "" {
 		return w.wrong("spec.target", fmt.Errorf("pod %s already follows HotPatch %s, and a pod can follow only one; narrow one of the two targets", pod.Name, other))
 	}
+	return nil
+}
+
+// take has pods follow a HotPatch.
+func (c claims) take(key string, pods []kube.Pod) {
 	for _, pod := range pods {
 		c[pod.UID] = key
 	}
-	return nil
 }
 
 // taken is a pod that follows another HotPatch, and which; "" if none does.

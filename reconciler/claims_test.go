@@ -19,18 +19,16 @@ func TestPodFollowsOneHotPatch(t *testing.T) {
 	pod := testPod("game-0")
 	pod.Containers = []string{"main", "log"}
 	c := claims{}
-	if err := c.claim(namedWish("first", "main"), []kube.Pod{pod}); err != nil {
+	if err := c.check(namedWish("first", "main"), []kube.Pod{pod}); err != nil {
 		t.Fatal(err)
 	}
-	err := c.claim(namedWish("second", "log"), []kube.Pod{pod, testPod("game-1")})
+	c.take("default/first", []kube.Pod{pod})
+	err := c.check(namedWish("second", "log"), []kube.Pod{pod, testPod("game-1")})
 	want := "game.yaml: HotPatch default/second: spec.target: pod game-0 already follows HotPatch default/first"
 	if err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
 	}
-	if c["uid-game-1"] != "" {
-		t.Error("a refused claim took a pod")
-	}
-	err = c.claim(namedWish("third", "server"), []kube.Pod{pod})
+	err = c.check(namedWish("third", "server"), []kube.Pod{pod})
 	if want := `no pod has a container "server"`; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("of what is wrong anyway and with others, got %v, want %s", err, want)
 	}
@@ -39,12 +37,12 @@ func TestPodFollowsOneHotPatch(t *testing.T) {
 func TestContainerThatNoPodHasIsNamed(t *testing.T) {
 	pod := testPod("game-0")
 	pod.Containers = []string{"main", "log"}
-	err := claims{}.claim(namedWish("game", "server"), []kube.Pod{pod})
+	err := claims{}.check(namedWish("game", "server"), []kube.Pod{pod})
 	want := `spec.containers[0].name: no pod has a container "server"; pod game-0 has main, log`
 	if err == nil || !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
 	}
-	if err := (claims{}).claim(namedWish("game", "server"), nil); err != nil {
+	if err := (claims{}).check(namedWish("game", "server"), nil); err != nil {
 		t.Errorf("no pods yet: %v", err)
 	}
 }

@@ -22,6 +22,7 @@ type annotator interface {
 
 // executor does what plans say, each pod by itself.
 type executor struct {
+	owner    func(hotpatch string) api.Owner
 	pods     annotator
 	sidecars *sidecars
 	files    *files
@@ -29,8 +30,8 @@ type executor struct {
 	metrics  *metrics
 }
 
-func newExecutor(pods annotator, sidecars *sidecars, files *files, jobs *jobs, metrics *metrics) *executor {
-	return &executor{pods: pods, sidecars: sidecars, files: files, jobs: jobs, metrics: metrics}
+func newExecutor(owner func(hotpatch string) api.Owner, pods annotator, sidecars *sidecars, files *files, jobs *jobs, metrics *metrics) *executor {
+	return &executor{owner: owner, pods: pods, sidecars: sidecars, files: files, jobs: jobs, metrics: metrics}
 }
 
 // execute starts the actions of a plan for the HotPatch of that name, or says when
@@ -67,24 +68,40 @@ func wish(a plan.Action) string { return string(a.Kind) + " " + a.Revision.ID }
 
 func (e *executor) act(ctx context.Context, name string, pod kube.Pod, action plan.Action) error {
 	if action.Kind == plan.Prepare {
-		return e.prepare(ctx, pod, action.Revision)
+		return e.prepare(ctx, name, pod, action.Revision)
 	}
 	return e.apply(ctx, name, pod, action.Revision)
 }
 
-func (e *executor) prepare(ctx context.Context, pod kube.Pod, revision plan.Revision) error {
+func (e *executor) prepare(ctx context.Context, name string, pod kube.Pod, revision plan.Revision) error {
 	patched := slices.DeleteFunc(slices.Clone(revision.Containers), func(c api.DesiredContainer) bool { return c.Image == "" })
 	text, err := encode(api.Prepare{Revision: revision.ID, Containers: patched})
 	if err != nil {
 		return err
 	}
-	return e.pods.Annotate(ctx, pod.Ref, map[string]*string{api.PrepareAnnotation: text})
+	return e.tell(ctx, name, pod.Ref, map[string]*string{api.PrepareAnnotation: text})
+}
+
+// tell annotates a pod, which follows this reconciler from then on.
+func (e *executor) tell(ctx context.Context, name string, ref kube.Ref, annotations map[string]*string) error {
+	owner, err := encode(e.owner(name))
+	if err != nil {
+		return err
+	}
+	annotations[api.OwnerAnnotation] = owner
+	return e.pods.Annotate(ctx, ref, annotations)
 }
 
 // apply has the sidecar put the files in place, and then tells the agent.
 func (e *executor) apply(ctx context.Context, name string, pod kube.Pod, revision plan.Revision) error {
 	desired := api.Desired{HotPatch: name, Revision: revision.ID, Containers: revision.Containers, Files: e.located(revision.Files), Ready: wasReady(pod, revision)}
 	missing := missingFiles(pod, desired.Files)
+	if len(missing) > 0 && pod.Owner.Namespace != e.owner(name).Namespace {
+		// Two could have its sidecar called, and only then find who is to.
+		if err := e.tell(ctx, name, pod.Ref, map[string]*string{}); err != nil {
+			return err
+		}
+	}
 	if err := e.updateFiles(ctx, pod, missing); err != nil {
 		return err
 	}
@@ -96,7 +113,7 @@ func (e *executor) apply(ctx context.Context, name string, pod kube.Pod, revisio
 	if len(missing) > 0 {
 		ref.Version = "" // the sidecar has just written to its pod
 	}
-	return e.pods.Annotate(ctx, ref, map[string]*string{api.DesiredAnnotation: text, api.PrepareAnnotation: nil})
+	return e.tell(ctx, name, ref, map[string]*string{api.DesiredAnnotation: text, api.PrepareAnnotation: nil})
 }
 
 // wasReady tells whether a pod was Ready before it was first told of a revision.

@@ -49,7 +49,7 @@ func (w *written) has(t *testing.T, line string) {
 
 func testExecutor(pods annotator) *executor {
 	j := newJobs(newRetries(func() {}), func() {})
-	return newExecutor(pods, newSidecars("", SidecarTLS{}), &files{base: "http://10.0.0.1:8080", callers: newCallers(nil, nil)}, j, newMetrics())
+	return newExecutor(Options{}.owner, pods, newSidecars("", SidecarTLS{}), &files{base: "http://10.0.0.1:8080", callers: newCallers(nil, nil)}, j, newMetrics())
 }
 
 func testPod(name string) kube.Pod {
@@ -109,6 +109,34 @@ func TestFilesComeBeforeTheAgentIsTold(t *testing.T) {
 		t.Errorf("called %s\nwant   %s", got, want)
 	}
 	w.has(t, "web-0@ prepare removed") // in any version: the sidecar has written too
+}
+
+// Two reconcilers would call the same sidecar before either knew of the other.
+func TestAPodFollowsUsBeforeItsSidecarIsCalled(t *testing.T) {
+	w := &written{}
+	e := testExecutor(w)
+	e.owner = Options{Namespace: "hotpatch-games", Cluster: "games", Repo: "https://git.example/games.git"}.owner
+	follows := `web-0@7 owner={"namespace":"hotpatch-games","hotpatch":"game","cluster":"games","repo":"https://git.example/games.git"}`
+	pod := testPod("web-0")
+	calls := 0
+	pod.Sidecar = answering(t, func(http.ResponseWriter, *http.Request) {
+		calls++
+		w.has(t, follows)
+	})
+	revision := plan.Revision{ID: "r3", Files: []api.DesiredFile{{Path: "index.html", Version: "v2", SHA256: "aa"}}}
+	w.fail = kube.ErrChanged // another one was faster
+	if err := e.do(t, pod, plan.Apply, revision); err != nil || calls != 0 {
+		t.Errorf("%v, and the sidecar was called %d times", err, calls)
+	}
+	w.log, w.fail = nil, nil
+	if err := e.do(t, pod, plan.Apply, revision); err != nil || calls != 1 {
+		t.Errorf("%v, and the sidecar was called %d times", err, calls)
+	}
+	pod.Owner.Namespace, w.log, calls = "hotpatch-games", nil, 0
+	pod.Sidecar = answering(t, func(http.ResponseWriter, *http.Request) { calls = len(w.log) })
+	if err := e.do(t, pod, plan.Apply, revision); err != nil || calls != 0 {
+		t.Errorf("%v, and it was told %d times that it follows us", err, calls)
+	}
 }
 
 func TestSidecarThatDoesNotAnswerFailsOnlyItsPod(t *testing.T) {

@@ -28,8 +28,10 @@ func (l *loop) observeAll() (seen []sight, shifted bool) {
 		}
 		before := t.claimed
 		pods, err := l.observe(t, underway)
+		others := !slices.Equal(t.claimed, before)
+		l.settle(t, others, err)
 		seen = append(seen, sight{t, pods, err, t.underway(underway, pods)})
-		shifted = shifted || !slices.Equal(t.claimed, before)
+		shifted = shifted || others
 	}
 	return seen, shifted
 }

@@ -45,7 +45,7 @@ type Options struct {
 	// Kubeconfig names a file; empty: the cluster this process runs in.
 	Kubeconfig string
 	// LeaderElect makes the reconcilers of one Namespace take turns; Identity
-	// tells them apart.
+	// tells them apart. Pods that follow them are told apart by the Namespace.
 	LeaderElect bool
 	Namespace   string
 	Identity    string
@@ -82,7 +82,7 @@ type Options struct {
 func (o Options) Validate() error {
 	return errors.Join(
 		required("repo", o.Repo), required("branch", o.Branch), required("status-branch", o.StatusBranch),
-		required("cluster", o.Cluster), required("identity", o.Identity),
+		required("cluster", o.Cluster), required("identity", o.Identity), required("namespace", o.Namespace),
 		o.validateRepo(), o.validateTimes(), o.validateListen(), o.validateSigners(), o.SidecarTLS.validate(),
 	)
 }
@@ -131,9 +131,6 @@ func (o Options) validateTimes() error {
 func (o Options) validateListen() error {
 	if _, _, err := net.SplitHostPort(o.Listen); err != nil {
 		return fmt.Errorf("--listen %q: want host:port or :port", o.Listen)
-	}
-	if o.LeaderElect && o.Namespace == "" {
-		return errors.New("--namespace is not set; leader election keeps its Lease there")
 	}
 	return nil
 }

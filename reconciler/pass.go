@@ -27,7 +27,9 @@ type loop struct {
 	tracked   map[string]*tracked // by HotPatch
 	order     []*tracked          // in which they are looked at
 	claims    claims
-	contested bool  // a pod is wanted by two of them
+	contested bool // a pod is wanted by two of them
+	givesUp   bool // pods may be to give up to another reconciler, which waits
+	surplus   surplus
 	reordered bool  // one is in force that was not when they were put in order
 	alarm     alarm // for the next plan that is due
 	known     *rendered
@@ -66,6 +68,9 @@ func (l *loop) round(ctx context.Context, why cause, all bool) bool {
 		return false // who rests for want of pods may have them now, or want them of another
 	}
 	l.contested = l.contested || known
+	if all || l.givesUp {
+		l.giveUp()
+	}
 	l.lookAt(seen, all)
 	return true
 }
@@ -124,6 +129,7 @@ func (l *loop) missing(t *tracked) {
 // drop ends a HotPatch.
 func (l *loop) drop(t *tracked) {
 	delete(l.tracked, t.key)
+	l.surplus.add(t.namespace())
 	l.analyses.forget(t.key)
 	l.admission.forget(t.key)
 	l.metrics.forget(t.record.Metadata.Namespace, t.record.Metadata.Name)
@@ -194,14 +200,15 @@ func (l *loop) observe(t *tracked, underway map[string]string) ([]kube.Pod, erro
 		return nil, notListed(err)
 	}
 	if t.leaves {
-		pods = l.claims.free(pods)
+		pods = slices.DeleteFunc(l.claims.free(pods), foreign(l.options.Namespace))
 	}
 	if _, other := l.claims.taken(pods); other != "" {
 		l.contested = true
 	}
-	if err := l.claims.claim(&t.accepted.wanted, pods); err != nil {
+	if err := cmp.Or(l.claims.check(&t.accepted.wanted, pods), t.accepted.unheld(pods, l.options.Namespace)); err != nil {
 		return nil, err
 	}
+	l.claims.take(t.key, pods)
 	t.claimed = uids(pods)
 	if v := t.record.Verdict; v != nil && (v.Spec != t.accepted.spec || v.Revision != t.accepted.revision.ID) {
 		l.executor.forgive(pods, t.accepted.revision.ID)

@@ -55,6 +55,8 @@ type Reconciler struct {
 	retries   *retries
 	metrics   *metrics
 
+	// held lists the pods of a namespace that follow the reconciler of another.
+	held  func(ctx context.Context, namespace, by string) ([]kube.Pod, error)
 	lead  func(ctx context.Context, work func(context.Context) error) error
 	state atomic.Pointer[error] // why this process is not ready
 }
@@ -115,7 +117,8 @@ func newReconciler(o Options) (*Reconciler, error) {
 	r.retries = newRetries(func() { r.trigger.fire(retryDue) })
 	r.jobs = newJobs(r.retries, func() { r.trigger.fire(workEnded) })
 	r.digests = newDigests(&registry.Resolver{Insecure: o.InsecureRegistries}, r.jobs)
-	r.executor = newExecutor(cluster, newSidecars(o.SidecarTokenFile, o.SidecarTLS), r.files, r.jobs, r.metrics)
+	r.held = cluster.Held
+	r.executor = newExecutor(o.owner, cluster, newSidecars(o.SidecarTokenFile, o.SidecarTLS), r.files, r.jobs, r.metrics)
 	r.admission = newAdmission(cluster, r.jobs, r.metrics)
 	r.analyses = newAnalyses(gates.New(cluster, o.AnalysisAllowAddresses, gates.Credentials(o.AnalysisCredentials)), r.metrics, func() { r.trigger.fire(workEnded) })
 	r.follower = &follower{source: source, schedule: schedule, path: o.Path, metrics: r.metrics, poll: newTrigger(),
@@ -152,6 +155,7 @@ func (r *Reconciler) work(ctx context.Context) error {
 		return nil // ctx has ended
 	}
 	l := &loop{Reconciler: r, life: ctx, tracked: map[string]*tracked{}}
+	l.surplus.add("") // whoever led before may have been killed in the midst of it
 	for key, record := range records {
 		l.tracked[key] = &tracked{key: key, record: record}
 	}

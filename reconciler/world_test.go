@@ -95,11 +95,14 @@ func (w *world) Annotate(_ context.Context, ref kube.Ref, annotations map[string
 		return kube.ErrChanged
 	}
 	for key, text := range annotations {
-		var into any = &pod.Desired
-		if key == api.PrepareAnnotation {
+		var into any
+		switch key {
+		case api.PrepareAnnotation:
 			pod.Prepare, into = api.Prepare{}, &pod.Prepare
-		} else {
-			pod.Desired = api.Desired{}
+		case api.OwnerAnnotation:
+			pod.Owner, into = api.Owner{}, &pod.Owner
+		default:
+			pod.Desired, into = api.Desired{}, &pod.Desired
 		}
 		if text == nil {
 			continue

@@ -69,7 +69,7 @@ func (s *settings) define(f *pflag.FlagSet) {
 	f.StringVar(&o.Schedule, "schedule", "", "cron spec to poll by, instead of --interval")
 	f.StringVar(&o.Kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "kubeconfig file; empty inside a cluster")
 	f.BoolVar(&o.LeaderElect, "leader-elect", true, "take turns with other reconcilers of the namespace")
-	f.StringVar(&o.Namespace, "namespace", cmp.Or(os.Getenv("POD_NAMESPACE"), "hotpatch-system"), "namespace of the Lease")
+	f.StringVar(&o.Namespace, "namespace", cmp.Or(os.Getenv("POD_NAMESPACE"), "hotpatch-system"), "namespace of the Lease, and what tells reconcilers of several sources apart")
 	f.StringVar(&o.Identity, "identity", cmp.Or(os.Getenv("POD_NAME"), hostIdentity()), "name of this process in the Lease")
 	f.StringVar(&o.Listen, "listen", ":8080", "address of the HTTP server")
 	f.StringVar(&o.AdvertiseHost, "advertise-host", cmp.Or(os.Getenv("POD_IP"), "127.0.0.1"), "host under which pods reach the HTTP server")

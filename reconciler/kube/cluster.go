@@ -31,6 +31,7 @@ const qps, burst = 200, 400
 type Cluster struct {
 	config    *rest.Config
 	client    kubernetes.Interface
+	meta      metadata.Interface
 	workloads *workloads
 	pods      *pods
 }
@@ -68,6 +69,7 @@ func Connect(kubeconfig string, changed func(Scope)) (*Cluster, error) {
 	return &Cluster{
 		config:    config,
 		client:    client,
+		meta:      meta,
 		workloads: &workloads{client: dyn, kinds: kinds, mapper: mapper},
 		pods:      newPods(client, newOwners(&parents{meta, mapper}, func() { changed(Scope{}) }), changed),
 	}, nil

@@ -28,6 +28,8 @@ const (
 type Pod struct {
 	plan.Pod
 	Ref Ref
+	// Owner is the reconciler that the pod follows; zero: none.
+	Owner api.Owner
 	// Containers by name, native sidecars included.
 	Containers, NativeSidecars []string
 	// IP of the pod; "" while it has none.
@@ -75,6 +77,7 @@ func fromPod(pod *corev1.Pod) Pod {
 		IP:             pod.Status.PodIP,
 		Sidecar:        sidecarAddress(pod),
 	}
+	read(pod, api.OwnerAnnotation, &p.Owner)
 	read(pod, api.DesiredAnnotation, &p.Desired)
 	read(pod, api.PrepareAnnotation, &p.Prepare)
 	read(pod, api.ObservedAnnotation, &p.Observed)

@@ -101,6 +101,7 @@ func (s *Server) routes() http.Handler {
 			answer(s.list)(w, r)
 		}
 	})
+	mux.HandleFunc("GET /api/v1/pods", answer(s.list))
 	mux.HandleFunc("PATCH /api/v1/namespaces/"+Namespace+"/pods/{name}", answer(s.patch))
 	leases := "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
 	mux.HandleFunc("GET "+leases+"/{name}", answer(s.lease))
