@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/internal/logging"
@@ -19,6 +20,9 @@ import (
 // the one that told it something first, which its annotation names. It is written with
 // what the pod is told first, if nobody was faster, and taken away again from pods that
 // nothing in Git asks for any more.
+
+// giveUpTimeout bounds a look at all pods of a cluster, page by page.
+const giveUpTimeout = 2 * time.Minute
 
 // heldError is that a pod follows another reconciler, the one of that namespace.
 type heldError struct {
@@ -107,6 +111,8 @@ func (l *loop) giveUp() {
 	}
 	wanted := l.wants()
 	l.jobs.start(l.life, "pods that are held", "", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, giveUpTimeout)
+		defer cancel()
 		namespaces := l.surplus.take()
 		var errs []error
 		for _, namespace := range namespaces {
