@@ -81,8 +81,8 @@ func TestBadTemplatesAreRefusedAtTheStart(t *testing.T) {
 		"{{with (index .Changes 1).Name}}{{.}}{{end}}":                      "index out of range",        // of one
 		" \n ":                            "it says nothing",
 		"x\n{{range 100000}}long {{end}}": "it says more than 65536 bytes",
-		`{{define "a"}}x {{template "a" .}}{{end}}{{template "a" .}}`: "it says more than",
-		strings.Repeat("x", maxTemplate+1):                            "has more than 65536 bytes",
+		`{{define "a"}}{{printf "%1000d" 1}}{{template "a" .}}{{end}}x {{template "a" .}}`: "it says more than",
+		strings.Repeat("x", maxTemplate+1):                                                 "has more than 65536 bytes",
 	} {
 		if m, err := templateOf(t, text); err == nil || m != nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "--message-template-file: ") {
 			t.Errorf("%.60q: %v; want %s", text, err, want)
