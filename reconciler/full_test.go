@@ -14,12 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/gitsource"
 	"hotpatch.dev/hotpatch/gitsource/gittest"
 )
 
-// onSmallDisk runs a test again, in a process with mounts of its own, where temporary
-// directories are on a disk of 8 MB. It returns that disk, or "" outside.
-func onSmallDisk(t *testing.T) (disk string) {
+// onSmallDisk runs a test again, in a process with mounts of its own where there is a
+// disk of 8 MB. It returns that disk, or outside what the process said.
+func onSmallDisk(t *testing.T) (disk, said string) {
 	t.Helper()
 	const inside = "HOTPATCH_TEST_INSIDE"
 	if os.Getenv(inside) == "" {
@@ -30,25 +31,25 @@ func onSmallDisk(t *testing.T) (disk string) {
 		if t.Logf("%s", out); err != nil {
 			t.Error(err)
 		}
-		return ""
+		return "", string(out)
 	}
 	disk = t.TempDir()
 	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=8m"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(disk, unix.MNT_DETACH) })
-	t.Setenv("TMPDIR", disk)
-	return disk
+	return disk, ""
 }
 
 // The disk of the Git server is full, before there is room for the objects of a result
 // or only as the branch is moved to them. Pods go on, people are told in the server's
 // words, and what was observed lands once there is room: once.
 func TestResultsOutliveAFullDiskOfTheGitServer(t *testing.T) {
-	disk := onSmallDisk(t)
+	disk, _ := onSmallDisk(t)
 	if disk == "" {
 		return
 	}
+	t.Setenv("TMPDIR", disk)
 	ballast := filepath.Join(disk, "ballast")
 	fill := fmt.Sprintf("dd if=/dev/zero of=%s bs=1k 2>/dev/null; true", ballast)
 	words := regexp.MustCompile(`cannot update ref 'refs/heads/hotpatch-status': couldn't write|the server says: fatal: .*No space left on device`)
@@ -93,5 +94,38 @@ func TestResultsOutliveAFullDiskOfTheGitServer(t *testing.T) {
 			}
 			repo.Git("-C", repo.Bare, "fsck", "--strict")
 		})
+	}
+}
+
+// The directory for what has no room in memory has none either. Memory has it then, the
+// log says so, and every release is followed.
+func TestReleasesAreFollowedThoughTheCacheIsFull(t *testing.T) {
+	disk, said := onSmallDisk(t)
+	if disk == "" {
+		if want := "no space left on device"; !strings.Contains(said, "goes into memory") || !strings.Contains(said, want) {
+			t.Errorf("nobody says %q", want)
+		}
+		return
+	}
+	repo, cluster := gittest.NewRepo(t), newObedient(2)
+	large := manifest("a")
+	for i := range 20 {
+		large[fmt.Sprint("maps/", i)] = strings.Repeat(fmt.Sprintf("map %2d.\n", i), 1<<17)
+	}
+	repo.Commit(large, "release v1")
+	r, _ := lead(t, repo, "hotpatch-status", cluster, func(r *Reconciler) {
+		var err error
+		if r.follower.source, err = gitsource.NewSource(gitsource.Options{URL: repo.URL, Branch: "main", CacheDir: disk}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for _, image := range []string{"a", "b"} {
+		repo.Commit(manifest(image), "release "+image)
+		r.pollNow()
+		eventually(t, "release "+image, func() bool { return recorded(t, repo).Phase == api.PhaseComplete && cluster.told(image) == 2 })
+	}
+	var left unix.Statfs_t
+	if err := unix.Statfs(disk, &left); err != nil || left.Bfree > 256 {
+		t.Errorf("the disk has %d free blocks, %v", left.Bfree, err)
 	}
 }

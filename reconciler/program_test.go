@@ -42,7 +42,7 @@ func run(t *testing.T, program, name string, repo *gittest.Repo, cluster *kubete
 	p := &process{over: make(chan struct{})}
 	p.cmd = exec.Command(program, append([]string{"--repo", repo.URL, "--cluster", name, "--namespace", "of-" + name, "--identity", "reconciler-0",
 		"--kubeconfig", cluster.Kubeconfig, "--interval", "1h", "--listen", "127.0.0.1:0"}, flags...)...)
-	p.cmd.Env = append(os.Environ(), "TMPDIR=/nowhere") // no disk of its own can be full: it writes to none
+	p.cmd.Env = append(os.Environ(), "TMPDIR=/nowhere") // it writes to no disk but to one that it is given
 	p.cmd.Stdout, p.cmd.Stderr = &p.said, &p.said
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
