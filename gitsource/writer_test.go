@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -114,33 +113,25 @@ func TestWhatOthersTookAwayIsRestored(t *testing.T) {
 }
 
 // Many clusters share one branch, and all have something to say at once: each
-// result lands, none takes back another's, and nobody waits for long.
+// result lands, and none takes back another's. How long they wait, `make bench-git`
+// tells.
 func TestManyWritersLoseNothing(t *testing.T) {
 	repo := gittest.NewRepo(t)
 	const writers, commits = 20, 4
-	var slowest atomic.Int64
 	var all sync.WaitGroup
 	for n := range writers {
 		w := writer(t, repo.URL, "hotpatch-status")
 		all.Go(func() {
 			for i := range commits {
-				name, began := fmt.Sprintf("clusters/c%d/game.yaml", n), time.Now()
+				name := fmt.Sprintf("clusters/c%d/game.yaml", n)
 				if _, err := w.Commit(t.Context(), put(name, fmt.Sprint(i))); err != nil {
 					t.Errorf("writer %d, commit %d: %v", n, i, err)
-				}
-				for took := int64(time.Since(began)); ; {
-					if was := slowest.Load(); took <= was || slowest.CompareAndSwap(was, took) {
-						break
-					}
 				}
 			}
 		})
 	}
 	all.Wait()
-	t.Logf("%d writers, %d commits, %d pushes; the slowest commit took %s", writers, writers*commits, repo.Seen(gittest.ListForPush), time.Duration(slowest.Load()).Round(time.Millisecond))
-	if took := time.Duration(slowest.Load()); took > 30*time.Second { // 4 s where nothing else runs
-		t.Errorf("a commit took %s", took)
-	}
+	t.Logf("%d writers, %d commits, %d pushes", writers, writers*commits, repo.Seen(gittest.ListForPush))
 	if n := len(repo.Log("hotpatch-status")); n != writers*commits {
 		t.Errorf("%d commits landed, want %d", n, writers*commits)
 	}

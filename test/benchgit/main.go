@@ -1,7 +1,7 @@
 // Command benchgit prints what Git costs: polls with few and many refs, a fetch
-// after a push, the rendering of a commit, a commit of results and the memory that a
-// large repository takes. Git's own program is measured beside it, on the same
-// server in the same run: git http-backend behind TLS on loopback.
+// after a push, the rendering of a commit, commits of results by one and by many, and
+// the memory that a large repository takes. Git's own program is measured beside it,
+// on the same server in the same run: git http-backend behind TLS on loopback.
 package main
 
 import (
@@ -42,7 +42,7 @@ func bench(ctx context.Context) error {
 	}
 	defer s.close()
 	fmt.Printf("| what | hotpatch | target | git |\n|---|---|---|---|\n")
-	for _, measure := range []func(context.Context, *server) error{polls, fetches, renders, commits, memory} {
+	for _, measure := range []func(context.Context, *server) error{polls, fetches, renders, commits, crowd, memory} {
 		if err := measure(ctx, s); err != nil {
 			return err
 		}
