@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -39,15 +40,21 @@ func (s *scene) invite(folder, name string, pods int) *guest {
 func (g *guest) leave(deploy string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if err := os.RemoveAll(filepath.Join(g.repo.Dir, g.name)); err != nil {
-		g.Error(err)
-	}
-	if err := g.repo.Push(ctx, "No "+g.name+" any more"); err != nil {
+	if err := g.forget(ctx); err != nil {
 		g.Error(err)
 	}
 	if _, err := on.Kubectl(ctx, "delete", "--wait=false", "-k", filepath.Join(on.Root, deploy)); err != nil {
 		g.Error(err)
 	}
+}
+
+// forget takes the HotPatch out of Git, if it is there.
+func (g *guest) forget(ctx context.Context) error {
+	dir := filepath.Join(g.repo.Dir, g.name)
+	if _, err := os.Stat(dir); err != nil {
+		return nil
+	}
+	return errors.Join(os.RemoveAll(dir), g.repo.Push(ctx, "No "+g.name+" any more"))
 }
 
 func (g *guest) edit(old, new string) {
