@@ -2,6 +2,7 @@ package api
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -141,6 +142,32 @@ func (s HotPatchStatus) DeferredSince(revision string) map[string]time.Time {
 		since[d.Name] = d.Since
 	}
 	return since
+}
+
+// Version is what people call the revision: the tag of its first image, or the version
+// of its first file. "" if nothing says.
+func (s HotPatchStatus) Version() string {
+	for _, c := range s.Containers {
+		return imageVersion(s.Images[c.Name])
+	}
+	for _, f := range s.Files {
+		return f.Version
+	}
+	return ""
+}
+
+func imageVersion(image string) string {
+	if image == "" {
+		return "their own image"
+	}
+	name := image[strings.LastIndexByte(image, '/')+1:]
+	if _, digest, ok := strings.Cut(name, "@sha256:"); ok {
+		return digest[:min(len(digest), 12)]
+	}
+	if _, tag, ok := strings.Cut(name, ":"); ok {
+		return tag
+	}
+	return "latest"
 }
 
 // Pinned is the digest that the image of a container means, if Git named it so in

@@ -107,11 +107,7 @@ func (t *tracked) subject() string {
 	if problem := t.trouble(); problem != nil {
 		return shorten(name+": "+brief(problem), maxSubject)
 	}
-	var spec api.Spec
-	if t.accepted != nil {
-		spec = t.accepted.HotPatch.Spec
-	}
-	return plan.Subject(name, version(spec), t.record, t.hold)
+	return plan.Subject(name, t.record.Version(), t.record, t.hold)
 }
 
 // brief leaves out file and object, which the record names.
@@ -132,27 +128,4 @@ func shorten(text string, limit int) string {
 		return line
 	}
 	return strings.ToValidUTF8(line[:limit-len("…")], "") + "…"
-}
-
-// version is what people call what a HotPatch asks for: the tag of its first
-// image, or the version of its first file.
-func version(spec api.Spec) string {
-	if len(spec.Containers) > 0 {
-		image := spec.Containers[0].Image
-		if image == "" {
-			return "their own image"
-		}
-		name := image[strings.LastIndexByte(image, '/')+1:]
-		if _, digest, ok := strings.Cut(name, "@sha256:"); ok {
-			return digest[:min(len(digest), 12)]
-		}
-		if _, tag, ok := strings.Cut(name, ":"); ok {
-			return tag
-		}
-		return "latest"
-	}
-	for _, f := range spec.Files {
-		return f.Version
-	}
-	return ""
 }

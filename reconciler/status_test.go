@@ -71,21 +71,6 @@ func TestWaitingIsNoTrouble(t *testing.T) {
 	}
 }
 
-func TestVersionIsWhatPeopleCallIt(t *testing.T) {
-	image := func(s string) api.Spec { return api.Spec{Containers: []api.Container{{Image: s}}} }
-	for want, spec := range map[string]api.Spec{
-		"v2":           image("registry.example:5000/game:v2"),
-		"latest":       image("registry.example:5000/game"),
-		"0123456789ab": image("game@sha256:0123456789abcdef"),
-		"v7":           {Files: []api.File{{Version: "v7"}}},
-		"":             {},
-	} {
-		if got := version(spec); got != want {
-			t.Errorf("%v: %q, want %q", spec, got, want)
-		}
-	}
-}
-
 func TestSubjectOfTroubleNamesTheField(t *testing.T) {
 	tr := inForce()
 	tr.problem = tr.wanted.wrong("spec.target", errors.New("there is no Deployment game in namespace default"))

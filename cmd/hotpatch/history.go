@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -111,23 +112,42 @@ func history(ctx context.Context, s Streams, args []string) error {
 	if *format == "json" {
 		return showEvents(s, past, recordFile(st))
 	}
-	t := table{{"WHEN", "RELEASED_BY", "COMMIT", "REVISION", "PHASE", "PODS", "OBSERVED"}}
+	t := table{{"WHEN", "RELEASED_BY", "COMMIT", "REVISION", "VERSION", "PHASE", "PODS", "OBSERVED"}}
 	for _, p := range past {
-		was, err := statusIn(p, recordFile(st))
-		if err != nil { // taken out, or edited by hand: its subject is there
-			t = append(t, []string{moment(p), "-", "-", "-", "-", "-", p.Subject})
-			continue
-		}
-		t = append(t, []string{moment(p), cmp.Or(plain.Text(was.Source.Author, 30), "-"), cmp.Or(short(was.Source.Commit), "-"), cmp.Or(was.Revision, "-"), cmp.Or(string(was.Phase), "-"),
-			fmt.Sprintf("%d/%d", was.Counts.Updated, was.Counts.Total), p.Subject + failed(was)})
+		t = append(t, historyRow(p, recordFile(st)))
 	}
 	return t.print(s.Out)
 }
 
-func moment(p *gitsource.Snapshot) string { return p.Time.UTC().Format("2006-01-02 15:04:05Z") }
+// historyRow is what a commit says of the HotPatch itself: its subject may be of many.
+func historyRow(p *gitsource.Snapshot, file string) []string {
+	when := p.Time.UTC().Format("2006-01-02 15:04:05Z")
+	was, err := statusIn(p, file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return []string{when, "-", "-", "-", "-", "-", "-", "no record: " + plain.Text(p.Subject, longest)}
+	case err != nil: // edited by hand
+		return []string{when, "-", "-", "-", "-", "-", "-", "unreadable: " + plain.Text(p.Subject, longest)}
+	}
+	row := []string{when, plain.Text(was.Source.Author, 30), short(was.Source.Commit), was.Revision, plain.Text(was.Version(), 30), string(was.Phase),
+		fmt.Sprintf("%d/%d", was.Counts.Updated, was.Counts.Total), observed(was)}
+	for i := range row {
+		row[i] = cmp.Or(row[i], "-")
+	}
+	return row
+}
 
-// mostFailed pods are named in one line.
-const mostFailed = 3
+// observed are a record's words, and who failed.
+func observed(was api.HotPatchStatus) string {
+	words := []string{plain.Text(was.Message, longest), failed(was)}
+	return strings.Join(slices.DeleteFunc(words, func(s string) bool { return s == "" }), "; ")
+}
+
+// mostFailed pods are named in one line, and longest is what it says besides, in bytes.
+const (
+	mostFailed = 3
+	longest    = 300
+)
 
 // failed names the pods that did, "" if there are none.
 func failed(st api.HotPatchStatus) string {
@@ -139,9 +159,9 @@ func failed(st api.HotPatchStatus) string {
 	case len(names) == 0:
 		return ""
 	case more > 0:
-		return fmt.Sprintf("; failed: %s and %d more", strings.Join(names, ", "), more)
+		return fmt.Sprintf("failed: %s and %d more", strings.Join(names, ", "), more)
 	}
-	return "; failed: " + strings.Join(names, ", ")
+	return "failed: " + strings.Join(names, ", ")
 }
 
 func short(commit string) string { return commit[:min(12, len(commit))] }

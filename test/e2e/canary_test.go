@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"strings"
 	"testing"
 
 	"hotpatch.dev/hotpatch/api"
@@ -27,7 +26,7 @@ func TestCanaryExampleGoesStepByStep(t *testing.T) {
 	arena.is(api.PhasePaused, 4, 8, "step 4 of 4: paused until …")
 	arena.is(api.PhaseComplete, 8, 8, "")
 	story := s.hotpatch("history", "arena")
-	if !strings.Contains(story, "1 of 8") || !strings.Contains(story, "4 of 8") {
+	if !tells(story, "v2", "1/8") || !tells(story, "v2", "4/8") {
 		t.Errorf("the history does not tell of the steps:\n%s", story)
 	}
 

@@ -59,7 +59,7 @@ func TestStepsMeasure(t *testing.T) {
 		t.Errorf("the verdict is %+v", v)
 	}
 	s.must(stage.SameLives(before, s.lives()))
-	if story := s.hotpatch("history", "game-server"); !strings.Contains(story, "3 of 8 on v2") {
+	if story := s.hotpatch("history", "game-server"); !tells(story, "v2", "3/8") {
 		t.Errorf("the history does not tell of a third pod:\n%s", story)
 	}
 }
