@@ -56,7 +56,7 @@ func (r *recorder) words(ctx context.Context, changed []News) (subject, body str
 	if r.template == nil || len(changed) == 0 {
 		return builtIn.Subject, builtIn.Body
 	}
-	subject, body, err := r.template.words(builtIn)
+	subject, body, err := r.template.words(ctx, builtIn)
 	if err != nil {
 		logging.From(ctx).WithError(err).Warn("the template of --message-template-file fails; this commit has the message that there is without it")
 		return builtIn.Subject, builtIn.Body

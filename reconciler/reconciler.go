@@ -68,7 +68,7 @@ func Run(ctx context.Context, options Options) error {
 	if err := options.Validate(); err != nil {
 		return err
 	}
-	r, err := newReconciler(options)
+	r, err := newReconciler(ctx, options)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func Run(ctx context.Context, options Options) error {
 	return group.Wait()
 }
 
-func newReconciler(o Options) (*Reconciler, error) {
+func newReconciler(ctx context.Context, o Options) (*Reconciler, error) {
 	schedule, err := gitsource.ParseSchedule(o.Interval, o.Schedule)
 	if err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func newReconciler(o Options) (*Reconciler, error) {
 	if err != nil {
 		return nil, err
 	}
-	template, err := readTemplate(o.MessageTemplateFile)
+	template, err := readTemplate(ctx, o.MessageTemplateFile)
 	if err != nil {
 		return nil, err
 	}

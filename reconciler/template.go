@@ -1,52 +1,55 @@
 package reconciler
 
 import (
-	"bytes"
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
-	"text/template"
 	"time"
 	"unicode"
 
 	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/internal/wording"
 )
 
-// Limits of what a template may say: forges show some hundred bytes of a subject.
+// Limits of a template, and of what it may say: forges show some hundred bytes of a
+// subject.
 const (
 	maxTemplate        = 64 << 10
-	maxMessage         = 64 << 10
 	maxTemplateSubject = 200
 )
 
 // Message is what a template for the messages of commits has to say: what the message
 // without one has.
 type Message struct {
-	Cluster string
+	Cluster string `json:"cluster"`
 	// Subject and Body are the message without a template.
-	Subject, Body string
+	Subject string `json:"subject"`
+	Body    string `json:"body"`
 	// Changes are what is new, in the order of their names, removed ones last.
-	Changes []News
+	Changes []News `json:"changes"`
 }
 
 // News is what is new of one HotPatch.
 type News struct {
-	Namespace, Name string
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
 	// Words are its line: "game: 5 of 8 on v2 (partition 3)".
-	Words string
+	Words string `json:"words"`
 	// Removed: Git asks for it no more; Status is the last one.
-	Removed bool
-	Status  api.HotPatchStatus
+	Removed bool               `json:"removed"`
+	Status  api.HotPatchStatus `json:"status"`
 }
 
 // messageTemplate words commits; nil: they keep the built-in words. Trailers are not
 // its to word.
-type messageTemplate struct{ template *template.Template }
+type messageTemplate struct{ template *wording.Template }
 
 // readTemplate reads a template, and has it word commits such as there are: what fails
 // then would fail on some night. "" is none.
-func readTemplate(file string) (*messageTemplate, error) {
+func readTemplate(ctx context.Context, file string) (*messageTemplate, error) {
 	if file == "" {
 		return nil, nil
 	}
@@ -57,34 +60,34 @@ func readTemplate(file string) (*messageTemplate, error) {
 	if len(text) > maxTemplate {
 		return nil, fmt.Errorf("--message-template-file: %s has more than %d bytes", file, maxTemplate)
 	}
-	parsed, err := patient(file, string(text))
+	parsed, err := wording.Parse(string(text), "cluster", "subject", "body", "changes")
 	if err != nil {
-		return nil, fmt.Errorf("--message-template-file: %w", err)
+		return nil, fmt.Errorf("--message-template-file: %s, %w", file, err)
 	}
 	m := &messageTemplate{parsed}
 	for _, sample := range samples() {
-		if _, _, err := m.words(sample); err != nil {
-			return nil, fmt.Errorf("--message-template-file: tried on %q: %w", sample.Subject, err)
+		if _, _, err := m.words(ctx, sample); err != nil {
+			return nil, fmt.Errorf("--message-template-file: %s, tried on %q: %w", file, sample.Subject, err)
 		}
 	}
 	return m, nil
 }
 
 // words are the first line of what the template says, and the rest.
-func (m *messageTemplate) words(about Message) (subject, body string, err error) {
-	var said limitedText
-	timely, err := m.template.Clone()
+func (m *messageTemplate) words(ctx context.Context, about Message) (subject, body string, err error) {
+	fields, err := json.Marshal(about)
 	if err != nil {
 		return "", "", err
 	}
-	err = timely.Funcs(timed(time.Now().Add(templatePatience))).Execute(&said, about)
-	if errors.Is(err, errPatience) {
-		return "", "", errPatience // wherever that was noticed
+	var named map[string]any
+	if err := json.Unmarshal(fields, &named); err != nil {
+		return "", "", err
 	}
+	said, err := m.template.Say(ctx, named)
 	if err != nil {
 		return "", "", err
 	}
-	text := strings.TrimSpace(strings.Map(printable, strings.ToValidUTF8(said.String(), "�")))
+	text := strings.TrimSpace(strings.Map(printable, strings.ToValidUTF8(said, "�")))
 	subject, body, _ = strings.Cut(text, "\n")
 	if subject == "" {
 		return "", "", errors.New("it says nothing")
@@ -98,16 +101,6 @@ func printable(c rune) rune {
 		return -1
 	}
 	return c
-}
-
-// limitedText refuses what is longer than a message may be.
-type limitedText struct{ bytes.Buffer }
-
-func (l *limitedText) Write(p []byte) (int, error) {
-	if l.Len()+len(p) > maxMessage {
-		return 0, fmt.Errorf("it says more than %d bytes", maxMessage)
-	}
-	return l.Buffer.Write(p)
 }
 
 // samples are commits of each kind: one HotPatch on its way and nothing known from

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/gitsource/gittest"
@@ -21,17 +20,18 @@ func templateOf(t *testing.T, text string) (*messageTemplate, error) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return readTemplate(file)
+	return readTemplate(t.Context(), file)
 }
 
 func TestTemplatesWordCommits(t *testing.T) {
 	two := results(testStatus("a", 5), testStatus("b", 8))
 	for text, want := range map[string][2]string{
-		"{{.Subject}}":                       {"a: subject; b: subject; old: removed from Git, its 8 pods stay as they are", ""},
-		"\n [{{.Cluster}}] hotpatch\r\n\n\n": {"[box] hotpatch", ""},
-		"chore({{.Cluster}}): {{len .Changes}} changes\n\n{{range .Changes}}- {{.Namespace}}/{{.Name}}{{if .Removed}} gone{{else}} {{.Status.Counts.Updated}}/{{.Status.Counts.Total}} by {{.Status.Source.Commit}}{{end}}\n{{end}}": {"chore(box): 3 changes", "- default/a 5/8 by c1\n- default/b 8/8 by c1\n- default/old gone"},
-		`{{printf "bad\x00\x1b[31m \xff"}}`: {"bad[31m �", ""},
-		strings.Repeat("long ", 100):        {shorten(strings.TrimSpace(strings.Repeat("long ", 100)), maxTemplateSubject), ""},
+		"{{subject}}":                       {"a: subject; b: subject; old: removed from Git, its 8 pods stay as they are", ""},
+		"\n [{{cluster}}] hotpatch\r\n\n\n": {"[box] hotpatch", ""},
+		"chore({{cluster}}): {{size(changes)}} changes\n\n{{changes.map(c, '- ' + c.namespace + '/' + c.name + (c.removed ? ' gone' : ' ' + string(c.status.counts.updated) + '/' + string(c.status.counts.total) + ' by ' + c.status.source.commit)).join('\\n')}}": {"chore(box): 3 changes", "- default/a 5/8 by c1\n- default/b 8/8 by c1\n- default/old gone"},
+		`{{changes.map(c, c.status.?stable.?revision.orValue("none") + " of " + c.status.source.commit.substring(0, 1) + (has(c.status.message) ? c.status.message : "")).join(" ")}}`:                                                                               {"none of c none of c none of c", ""},
+		"bad\x00\x1b[31m \xff":       {"bad[31m �", ""},
+		strings.Repeat("long ", 100): {shorten(strings.TrimSpace(strings.Repeat("long ", 100)), maxTemplateSubject), ""},
 	} {
 		template, err := templateOf(t, text)
 		if err != nil {
@@ -64,7 +64,7 @@ func TestTheDocumentedTemplateIsGood(t *testing.T) {
 	if err != nil || !found {
 		t.Fatalf("%q: %v", text, err)
 	}
-	subject, body, err := m.words(samples()[3])
+	subject, body, err := m.words(t.Context(), samples()[3])
 	if err != nil || !strings.HasPrefix(subject, "chore(prod): game: 2 of 5 on v2; lobby: no space") || body != "- default/game is Progressing, 2 of 8\n- default/lobby is Degraded, 2 of 8\n- default/game is removed" {
 		t.Errorf("%q, %q, %v", subject, body, err)
 	}
@@ -72,57 +72,33 @@ func TestTheDocumentedTemplateIsGood(t *testing.T) {
 
 func TestBadTemplatesAreRefusedAtTheStart(t *testing.T) {
 	for text, want := range map[string]string{
-		"{{.Subject":                        "unclosed action",
-		"{{.Author}}":                       "can't evaluate field Author",
-		"{{range .Changes}}{{.Image}}":      "unexpected EOF",
-		"{{range .Changes}}{{.Who}}{{end}}": "can't evaluate field Who",
-		"{{range .Changes}}x {{.Status.Stable.Revision}}{{end}}":            "nil pointer",               // where nothing was before
-		"x {{range .Changes}}{{if .Removed}}{{.Status.Gone}}{{end}}{{end}}": "can't evaluate field Gone", // on some night
-		"{{with (index .Changes 1).Name}}{{.}}{{end}}":                      "index out of range",        // of one
-		" \n ":                            "it says nothing",
-		"x\n{{range 100000}}long {{end}}": "it says more than 65536 bytes",
-		`{{define "a"}}{{printf "%1000d" 1}}{{template "a" .}}{{end}}x {{template "a" .}}`: "it says more than",
-		strings.Repeat("x", maxTemplate+1):                                                 "has more than 65536 bytes",
+		"{{subject":                            "{{ without }}",
+		"{{author}}":                           "undeclared reference to 'author'",
+		"{{changes.map(c, c.who).join(', ')}}": "no such key: who",
+		"x {{changes.map(c, c.status.stable.revision).join(', ')}}":       "no such key: stable", // where nothing was before
+		"x {{changes.map(c, c.removed ? c.status.gone : '').join(', ')}}": "no such key: gone",   // on some night
+		"{{changes[1].name}}":              "index out of bounds: 1", // of one
+		" \n ":                             "it says nothing",
+		"{{changes}}":                      "it gives a list; want a text",
+		strings.Repeat("x", maxTemplate+1): "has more than 65536 bytes",
 	} {
 		if m, err := templateOf(t, text); err == nil || m != nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "--message-template-file: ") {
 			t.Errorf("%.60q: %v; want %s", text, err, want)
 		}
 	}
-	if _, err := readTemplate("/nowhere/message"); err == nil || !strings.Contains(err.Error(), "/nowhere/message") {
+	if _, err := readTemplate(t.Context(), "/nowhere/message"); err == nil || !strings.Contains(err.Error(), "/nowhere/message") {
 		t.Errorf("no such file: %v", err)
 	}
-	if m, err := readTemplate(""); m != nil || err != nil {
+	if m, err := readTemplate(t.Context(), ""); m != nil || err != nil {
 		t.Errorf("none: %v, %v", m, err)
-	}
-}
-
-// None says anything, so that no limit of what is said ends them.
-func TestATemplateThatNeverEndsIsGivenUp(t *testing.T) {
-	for text, want := range map[string]string{
-		"x {{range 1000000000000}}{{end}}": "it takes longer than 1s",
-		"x {{if .Cluster}}{{range 1000000}}{{with 0}}{{else}}{{range 1000000}}{{end}}{{end}}{{end}}{{end}}":                                  "it takes longer than 1s",
-		`{{define "a"}}{{if lt (len .) 60}}{{template "a" (print . "x")}}{{template "a" (print . "x")}}{{end}}{{end}}x {{template "a" "x"}}`: "it takes longer than 1s",
-		`x {{$all := "ab"}}{{range 64}}{{$all = print $all $all}}{{end}}`:                                                                    "it makes a text of more than 65536 bytes",
-		`x {{$all := "ab"}}{{range 64}}{{$all = printf "%s%s" $all $all}}{{end}}`:                                                            "it makes a text of more than 65536 bytes",
-		"x {{range 1000}}{{range 1000}}{{break}}{{end}}{{continue}}{{end}}{{printf `%d` 1 | html | js}}":                                     "",
-	} {
-		t.Run(text, func(t *testing.T) {
-			t.Parallel()
-			begun := time.Now()
-			_, err := templateOf(t, text)
-			if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
-				t.Errorf("%v; want %q", err, want)
-			}
-			if took := time.Since(begun); took > 5*templatePatience {
-				t.Errorf("it took %s", took)
-			}
-		})
 	}
 }
 
 // What no sample has may still come, and the record does not wait for the template.
 func TestATemplateThatFailsLaterIsLeftOut(t *testing.T) {
-	template, err := templateOf(t, "{{range .Changes}}{{if eq .Name `odd`}}{{index .Status.Pods 7}}{{end}}{{if eq .Name `long`}}{{range 1000000000000}}{{end}}{{end}}fine{{end}}")
+	many := "[" + strings.Repeat("0,", 1000) + "0]"
+	deep := many + ".all(a, " + many + ".all(b, " + many + ".all(c, a + b + c == 0)))"
+	template, err := templateOf(t, "{{changes.map(c, c.name == 'odd' ? c.status.pods[7].name : c.name == 'long' ? string("+deep+") : 'fine').join(' ')}}")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,14 +115,14 @@ func TestATemplateThatFailsLaterIsLeftOut(t *testing.T) {
 			t.Errorf("%s: %q, %v, %v", name, change.Subject, change.Trailers, err)
 		}
 	}
-	if said := log.String(); strings.Count(said, "--message-template-file fails") != 2 || !strings.Contains(said, "index out of range") || !strings.Contains(said, "it takes longer than 1s") {
+	if said := log.String(); strings.Count(said, "--message-template-file fails") != 2 || !strings.Contains(said, "no such key: pods") || !strings.Contains(said, "it does too much") && !strings.Contains(said, "it takes longer than 1s") {
 		t.Errorf("the log says %q", said)
 	}
 }
 
 // A template may say what looks like a trailer: the last paragraph stays ours.
 func TestCommitsHaveTheTemplatesWordsAndOurTrailers(t *testing.T) {
-	template, err := templateOf(t, "{{range .Changes}}{{.Name}} is {{.Status.Phase}}{{end}}\n\nCluster: forged")
+	template, err := templateOf(t, "{{changes.map(c, c.name + ' is ' + c.status.phase).join(', ')}}\n\nCluster: forged")
 	if err != nil {
 		t.Fatal(err)
 	}

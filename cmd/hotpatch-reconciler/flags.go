@@ -59,7 +59,7 @@ func (s *settings) define(f *pflag.FlagSet) {
 	f.TextVar(&o.Committer, "git-committer", gitsource.Person{}, "their committer; without it the author")
 	f.StringVar(&o.SigningKey.File, "git-signing-key-file", "", "file with the private key, of SSH or of OpenPGP in armor, that signs these commits")
 	f.StringVar(&o.SigningKey.PassphraseFile, "git-signing-passphrase-file", "", "file with that key's passphrase")
-	f.StringVar(&o.MessageTemplateFile, "message-template-file", "", "file with a template, as of Go's text/template, for the messages of these commits")
+	f.StringVar(&o.MessageTemplateFile, "message-template-file", "", "file with a template for the messages of these commits, with expressions in CEL between {{ and }}")
 	f.StringVar(&o.Path, "path", ".", "directory of the kustomization in the repository")
 	f.StringVar(&o.Tag, "tag", "", "versions to follow instead of a branch: of the tags that fit (v1.*, ~1.4, >=1.2 <2) the highest")
 	f.StringVar(&o.Commit, "commit", "", "commit to stay on instead of following a branch, by its whole hash")
