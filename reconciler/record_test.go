@@ -2,11 +2,13 @@ package reconciler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"hotpatch.dev/hotpatch/api"
@@ -108,10 +110,12 @@ func TestLongNewsGoToTheBody(t *testing.T) {
 	}
 }
 
-// countingBranch counts commits, and keeps the last.
+// countingBranch keeps commits, while it is not away.
 type countingBranch struct {
 	mu      sync.Mutex
 	commits []gitsource.Change
+	away    error
+	refused int
 }
 
 func (b *countingBranch) Read(context.Context, string) (map[string][]byte, error) { return nil, nil }
@@ -121,6 +125,10 @@ func (b *countingBranch) Moved(context.Context) (bool, error) { return false, ni
 func (b *countingBranch) Commit(_ context.Context, change gitsource.Change) (string, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.away != nil {
+		b.refused++
+		return "", b.away
+	}
 	b.commits = append(b.commits, change)
 	return "c", nil
 }
@@ -129,6 +137,52 @@ func (b *countingBranch) count() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.commits)
+}
+
+func (b *countingBranch) goes(away error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.away = away
+}
+
+// A Git server that is away for hours is asked no more than it needs, and has one
+// commit of the last that was observed once it is back.
+func TestHoursWithoutAGitServerEndInOneCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		branch := &countingBranch{}
+		branch.goes(errors.New("connection refused"))
+		r := &recorder{branch: branch, cluster: "box", metrics: newMetrics(), wake: newTrigger(), written: writtenBefore()}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { r.record(ctx); close(ended) }()
+		const hours = 6
+		for minute := range hours * 60 {
+			news := results(testStatus("game", minute%8), testStatus(fmt.Sprintf("game-%d", minute%50), 1))
+			for range 10 { // webhooks and pods that change, say
+				r.submit(news, true)
+				time.Sleep(6 * time.Second)
+			}
+		}
+		if branch.count() != 0 || r.holdup() == nil {
+			t.Errorf("%d commits while nobody takes them, held up by %v", branch.count(), r.holdup())
+		}
+		if most := int(hours*time.Hour/lastRetry)*5/4 + 10; branch.refused > most || branch.refused < hours {
+			t.Errorf("%d attempts in %d hours, want at most %d", branch.refused, hours, most)
+		}
+		last := testStatus("game", 8)
+		last.Phase = api.PhaseComplete
+		r.submit(results(last), true)
+		branch.goes(nil)
+		time.Sleep(2 * lastRetry)
+		if branch.count() != 1 || r.holdup() != nil {
+			t.Fatalf("%d commits once it is back, held up by %v", branch.count(), r.holdup())
+		}
+		if files := branch.commits[0].Files; len(files) != 1 || !strings.Contains(string(files["clusters/box/default/game.yaml"]), "phase: Complete") {
+			t.Errorf("the commit has %q", files)
+		}
+		cancel()
+		<-ended
+	})
 }
 
 func TestProgressIsGatheredAndEndsAreNot(t *testing.T) {
