@@ -15,6 +15,10 @@ import (
 // Reconcilers push all the while that the branch is made compact: every result is
 // there in the end, and the branch is shorter than what was pushed.
 func TestCompactWhileResultsCome(t *testing.T) {
+	for _, who := range []string{"AUTHOR", "COMMITTER"} { // a fresh machine knows nobody
+		t.Setenv("GIT_"+who+"_NAME", "ann")
+		t.Setenv("GIT_"+who+"_EMAIL", "ann@example.org")
+	}
 	repo := gittest.NewRepo(t)
 	w, err := gitsource.NewWriter(gitsource.WriterOptions{Options: gitsource.Options{URL: repo.URL, Branch: "hotpatch-status"}, Author: gitsource.Person{Name: "Hotpatch", Email: "hotpatch@box"}})
 	if err != nil {
