@@ -66,8 +66,11 @@ func (a *admission) verdict(t *tracked) (unjudged bool, refusal string) {
 // judge starts what a plan wants to have judged, or says when it may.
 func (a *admission) judge(ctx context.Context, t *tracked, pods []kube.Pod, actions []plan.Action) (asked tries) {
 	for _, action := range actions {
+		if action.Kind != plan.Admit {
+			continue
+		}
 		i := slices.IndexFunc(pods, func(p kube.Pod) bool { return p.UID == action.UID })
-		if action.Kind != plan.Admit || i < 0 {
+		if i < 0 {
 			continue
 		}
 		question, key := t.accepted.question(), t.key

@@ -70,7 +70,7 @@ func (a *analyses) pursue(ctx context.Context, t *tracked, pods []kube.Pod, aske
 		delete(a.runs, t.key)
 		return next, false
 	}
-	kept := map[string]*measuring{}
+	kept, at := map[string]*measuring{}, places(pods)
 	for _, g := range asked {
 		m := before[g.Key()]
 		if m == nil {
@@ -83,7 +83,7 @@ func (a *analyses) pursue(ctx context.Context, t *tracked, pods []kube.Pod, aske
 		case due.After(now):
 			next = plan.Earlier(next, due)
 		default:
-			a.start(ctx, t, g, m, podOf(pods, g))
+			a.start(ctx, t, g, m, podOf(pods, at, g))
 			underway = true
 		}
 	}
@@ -133,11 +133,10 @@ func analysisOf(t *tracked, g plan.Gate) api.Analysis {
 	return api.Analysis{Name: g.Analysis}
 }
 
-func podOf(pods []kube.Pod, g plan.Gate) gates.Pod {
-	for _, p := range pods {
-		if p.UID == g.UID && g.UID != "" {
-			return gates.Pod{Name: p.Name, IP: p.IP}
-		}
+// podOf is the pod that a gate is about, as far as it is there.
+func podOf(pods []kube.Pod, at map[string]int, g plan.Gate) gates.Pod {
+	if i, ok := at[g.UID]; ok && g.UID != "" {
+		return gates.Pod{Name: pods[i].Name, IP: pods[i].IP}
 	}
 	return gates.Pod{Name: g.Pod}
 }

@@ -37,14 +37,25 @@ func newExecutor(owner func(hotpatch string) api.Owner, pods annotator, sidecars
 // execute starts the actions of a plan for the HotPatch of that name, or says when
 // they may be. Admission controls are asked by others.
 func (e *executor) execute(ctx context.Context, name string, pods []kube.Pod, actions []plan.Action) (done tries) {
+	if len(actions) == 0 {
+		return done
+	}
+	at := places(pods)
 	for _, action := range actions {
-		i := slices.IndexFunc(pods, func(p kube.Pod) bool { return p.UID == action.UID })
-		if i < 0 || action.Kind == plan.Admit {
-			continue
+		if i, ok := at[action.UID]; ok && action.Kind != plan.Admit {
+			done.note(e.start(ctx, name, pods[i], action))
 		}
-		done.note(e.start(ctx, name, pods[i], action))
 	}
 	return done
+}
+
+// places are where pods are in a list, by UID: there may be thousands of both.
+func places(pods []kube.Pod) map[string]int {
+	at := make(map[string]int, len(pods))
+	for i := range pods {
+		at[pods[i].UID] = i
+	}
+	return at
 }
 
 func (e *executor) start(ctx context.Context, name string, pod kube.Pod, action plan.Action) (due time.Time) {

@@ -125,9 +125,31 @@ func BenchmarkPlan(b *testing.B) {
 		s.pass(context.Background(), podsChanged)
 	})
 	row("everything looked at", 20, pass(resync))
+	if took := row(fmt.Sprintf("one HotPatch of %d pods in the midst of its rollout looked at", hotpatches*pods), 5, midway(b, hotpatches*pods)); took > time.Second {
+		b.Errorf("a look at one HotPatch of %d pods takes %s, at most a second is allowed", hotpatches*pods, took)
+	}
 	if err := table.Flush(); err != nil {
 		b.Fatal(err)
 	}
+}
+
+// midway is a look at one HotPatch of so many pods on a tenth as many nodes, half of
+// which are on its revision, while others wait for those that change.
+func midway(t testing.TB, pods int) func() {
+	s, cluster := fleet(t, 1, 1, false)
+	cluster.pods["app=game-0"] = nil
+	tr := s.tracked["default/game-0"]
+	for i := range pods {
+		pod := runningPod(fmt.Sprintf("game-%d", i))
+		pod.Node = fmt.Sprintf("n%d", i%(pods/10))
+		if i < pods/2 {
+			pod = on(pod, tr.accepted.revision, noon)
+		} else if i < pods*3/4 { // told, and not there
+			pod.Desired = api.Desired{HotPatch: "game-0", Revision: tr.accepted.revision.ID, Containers: tr.accepted.revision.Containers}
+		}
+		cluster.pods["app=game-0"] = append(cluster.pods["app=game-0"], pod)
+	}
+	return func() { s.flip(cluster, "app=game-0"); s.pass(context.Background(), podsChanged); s.jobs.wait() }
 }
 
 func median(runs int, run func()) time.Duration {

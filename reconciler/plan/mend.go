@@ -14,7 +14,7 @@ func (w *world) mending(others []Action) (actions []Action, waits bool) {
 		if p.hasFiles(to) || !p.running(to) || !w.mayGo(to) || len(actions) == atOnce {
 			continue
 		}
-		if w.spared(p) && (len(others) > 0 || pace.take(w, p) != "") {
+		if w.spared(p) && (len(others) > 0 || !pace.take(w, p)) {
 			waits = true
 			continue
 		}

@@ -16,10 +16,10 @@ func (w *world) start(pods []Pod, to Revision, reason func(Pod) string) step {
 	for _, p := range pods {
 		if w.passes(p, to) {
 			next.passed = append(next.passed, p)
-		} else if held := pace.take(w, p); held == "" {
+		} else if pace.take(w, p) {
 			next.actions = append(next.actions, Action{Kind: Apply, Pod: p.Name, UID: p.UID, Revision: to, Reason: reason(p)})
 		} else if next.waits == "" {
-			next.waits = held
+			next.waits = pace.inTheWay(w, p)
 		}
 	}
 	return next
@@ -42,15 +42,15 @@ func (w *world) pace() *pace {
 	return p
 }
 
-// take counts a pod as changing, or says what holds it. One that holds a place
-// after its last change has that place, but no more change than may at once.
-func (p *pace) take(w *world, pod Pod) (held string) {
+// take counts a pod as changing, if one more may. One that holds a place after its
+// last change has that place, but no more change than may at once.
+func (p *pace) take(w *world, pod Pod) bool {
 	keeps := w.proving(pod) || w.gated(pod)
 	switch {
 	case w.busy(pod) && !w.spared(pod):
-		return ""
+		return true
 	case keeps && p.changing >= p.atOnce, !keeps && p.holding >= p.atOnce, !w.lacking(pod) && p.unavailable >= p.mayLack:
-		return p.inTheWay(w, pod)
+		return false
 	}
 	p.changing++
 	if !keeps {
@@ -59,7 +59,7 @@ func (p *pace) take(w *world, pod Pod) (held string) {
 	if !w.lacking(pod) {
 		p.unavailable++
 	}
-	return ""
+	return true
 }
 
 // inTheWay says what holds a pod, with the names of those in its way. Who only

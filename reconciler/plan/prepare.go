@@ -15,10 +15,11 @@ func (w *world) prepare() (ask []Action, ready bool) {
 	if len(w.patched()) == 0 {
 		return nil, true
 	}
+	nodes, on := w.nodes()
 	ready = true
-	for _, node := range w.nodes() {
-		pods := w.on(node)
-		if w.prepared(pods) {
+	for _, node := range nodes {
+		pods := on[node]
+		if slices.ContainsFunc(pods, w.prepared) {
 			continue
 		}
 		ready = false
@@ -30,28 +31,26 @@ func (w *world) prepare() (ask []Action, ready bool) {
 	return ask, ready
 }
 
-// nodes with pods of the target, in the order of their first pod.
-func (w *world) nodes() []string {
-	var nodes []string
+// nodes with pods of the target, in the order of their first pod, and their pods.
+func (w *world) nodes() (nodes []string, on map[string][]Pod) {
+	on = map[string][]Pod{}
 	for _, p := range w.pods {
-		if p.Node != "" && !slices.Contains(nodes, p.Node) {
+		if p.Node == "" {
+			continue
+		}
+		if len(on[p.Node]) == 0 {
 			nodes = append(nodes, p.Node)
 		}
+		on[p.Node] = append(on[p.Node], p)
 	}
-	return nodes
+	return nodes, on
 }
 
-func (w *world) on(node string) []Pod {
-	return slices.DeleteFunc(slices.Clone(w.pods), func(p Pod) bool { return p.Node != node })
-}
-
-// prepared: a pod of the node says so, was given the revision already, or was
-// started on it.
-func (w *world) prepared(pods []Pod) bool {
-	return slices.ContainsFunc(pods, func(p Pod) bool {
-		return p.Desired.Revision == w.in.Revision.ID || p.born(w.in.Revision) || !slices.ContainsFunc(w.patched(), func(c api.DesiredContainer) bool {
-			return p.prepared(c).State != api.StateReady
-		})
+// prepared: a pod says so of its node, was given the revision already, or was started
+// on it.
+func (w *world) prepared(p Pod) bool {
+	return p.Desired.Revision == w.in.Revision.ID || p.born(w.in.Revision) || !slices.ContainsFunc(w.patched(), func(c api.DesiredContainer) bool {
+		return p.prepared(c).State != api.StateReady
 	})
 }
 
