@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/internal/plain"
 	"hotpatch.dev/hotpatch/reconciler/plan"
 )
 
@@ -99,7 +100,12 @@ func (t *tracked) inWords(problem error) string {
 	return words
 }
 
-const maxSubject = 100
+// Limits of what a commit says of one HotPatch, and of how much of several stands in
+// one subject, in bytes.
+const (
+	maxLine    = 300
+	maxSubject = 100
+)
 
 // subject is the record's line in the log of the status branch.
 func (t *tracked) subject() string {
@@ -107,7 +113,7 @@ func (t *tracked) subject() string {
 	if problem := t.trouble(); problem != nil {
 		return shorten(name+": "+brief(problem), maxSubject)
 	}
-	return plan.Subject(name, t.record.Version(), t.record, t.hold)
+	return plain.Text(plan.Subject(name, t.record.Version(), t.record, t.hold), maxLine)
 }
 
 // brief leaves out file and object, which the record names.

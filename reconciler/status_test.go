@@ -84,6 +84,16 @@ func TestSubjectOfTroubleNamesTheField(t *testing.T) {
 	}
 }
 
+// Reasons are words of others: of a condition in several lines, say.
+func TestSubjectIsOneLine(t *testing.T) {
+	tr := inForce()
+	tr.record.Phase, tr.record.Message = api.PhaseDegraded, "analysis a failed: "+strings.Repeat("result.x < 1 &&\n", 60)
+	got := tr.subject()
+	if len(got) > maxLine || strings.Contains(got, "\n") || !strings.HasPrefix(got, "game: 0 of 8 on v2, trouble: analysis a failed: result.x < 1 &&; result.x") {
+		t.Errorf("%d bytes: %q", len(got), got)
+	}
+}
+
 func TestUnreadableWishFallsBackOnWhatIsInForce(t *testing.T) {
 	tr := inForce()
 	tr.wanted = testWish("c2", "registry.example:5000/game:nope", 0)

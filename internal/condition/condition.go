@@ -52,8 +52,8 @@ func Compile(text string) (*Condition, error) {
 	return &Condition{text, program}, nil
 }
 
-// String is the expression.
-func (c *Condition) String() string { return c.text }
+// String is the expression, in one line.
+func (c *Condition) String() string { return strings.Join(strings.Fields(c.text), " ") }
 
 var errNeither = errors.New("it is neither true nor false")
 
@@ -64,11 +64,11 @@ func (c *Condition) Holds(ctx context.Context, result any) (bool, error) {
 	defer cancel()
 	out, _, err := c.program.ContextEval(ctx, map[string]any{"result": result})
 	if err != nil {
-		return false, fmt.Errorf("%s: %s", c.text, c.words(err))
+		return false, fmt.Errorf("%s: %s", c, c.words(err))
 	}
 	holds, ok := out.Value().(bool)
 	if !ok {
-		return false, fmt.Errorf("%s: %w", c.text, errNeither)
+		return false, fmt.Errorf("%s: %w", c, errNeither)
 	}
 	return holds, nil
 }

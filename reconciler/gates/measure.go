@@ -137,7 +137,7 @@ func judge(ctx context.Context, a api.Analysis, result any) Measured {
 	succeeds, err := holds(ctx, a.Success, result)
 	switch {
 	case fails:
-		return Measured{Bad, a.Failure + " holds" + seen(result)}
+		return Measured{Bad, inOneLine(a.Failure) + " holds" + seen(result)}
 	case err != nil:
 		return Measured{Unclear, err.Error()}
 	case succeeds || a.Success == "" && (a.Failure != "" || exited(result) == 0):
@@ -147,8 +147,11 @@ func judge(ctx context.Context, a api.Analysis, result any) Measured {
 	case a.Failure != "":
 		return Measured{Unclear, "neither success nor failure holds" + seen(result)}
 	}
-	return Measured{Bad, a.Success + " does not hold" + seen(result)}
+	return Measured{Bad, inOneLine(a.Success) + " does not hold" + seen(result)}
 }
+
+// inOneLine is a condition as reasons have it, however it was written.
+func inOneLine(condition string) string { return strings.Join(strings.Fields(condition), " ") }
 
 // holds tells whether a condition does; one that is not given does not.
 func holds(ctx context.Context, text string, result any) (bool, error) {

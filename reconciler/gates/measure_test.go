@@ -55,6 +55,7 @@ func TestHTTPIsMeasured(t *testing.T) {
 		"JSON":                    {api.Analysis{HTTP: get("/stats"), Success: "result.players > 5"}, Good, ""},
 		"text":                    {api.Analysis{HTTP: get("/text"), Success: `result == "ok\n"`}, Good, ""},
 		"does not hold":           {api.Analysis{HTTP: get("/stats"), Success: "result.players > 7"}, Bad, "result.players > 7 does not hold"},
+		"in several lines":        {api.Analysis{HTTP: get("/stats"), Success: "result.players\n  > 7"}, Bad, "result.players > 7 does not hold"},
 		"a number is told":        {api.Analysis{HTTP: get("/number"), Success: "result < 0.05"}, Bad, "result < 0.05 does not hold: it is 0.25"},
 		"failure holds":           {api.Analysis{HTTP: get("/stats"), Failure: "result.errors > 1"}, Bad, "result.errors > 1 holds"},
 		"failure does not":        {api.Analysis{HTTP: get("/stats"), Failure: "result.errors > 2"}, Good, ""},
