@@ -39,7 +39,8 @@ type step struct {
 	waits   string
 	gates   []Gate
 	passed  []Pod
-	mends   bool // files wait for a place to be put right in
+	mends   bool     // files wait for a place to be put right in
+	unready []string // nodes that do not have the images yet
 }
 
 func (w *world) next() step {
@@ -182,8 +183,8 @@ func (w *world) begin(next []Pod) step {
 	if admit := w.admit(next); len(admit) > 0 {
 		return step{actions: admit}
 	}
-	if prepare, ready := w.prepare(); !ready {
-		return step{actions: prepare}
+	if prepare, unready := w.prepare(); len(unready) > 0 {
+		return step{actions: prepare, unready: unready}
 	}
 	if w.ahead() {
 		next = slices.DeleteFunc(next, func(p Pod) bool { return !w.given(p) })

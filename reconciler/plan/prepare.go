@@ -9,26 +9,25 @@ import (
 )
 
 // prepare has every node with a pod of the target pull the images, and look at
-// them, before the first swap. It returns what to ask for, and whether all nodes
-// are ready.
-func (w *world) prepare() (ask []Action, ready bool) {
+// them, before the first swap. It returns what to ask for, and which nodes are not
+// ready.
+func (w *world) prepare() (ask []Action, unready []string) {
 	if len(w.patched()) == 0 {
-		return nil, true
+		return nil, nil
 	}
 	nodes, on := w.nodes()
-	ready = true
 	for _, node := range nodes {
 		pods := on[node]
 		if slices.ContainsFunc(pods, w.prepared) {
 			continue
 		}
-		ready = false
+		unready = append(unready, node)
 		if !slices.ContainsFunc(pods, func(p Pod) bool { return p.Prepare.Revision == w.in.Revision.ID }) {
 			ask = append(ask, Action{Kind: Prepare, Pod: pods[0].Name, UID: pods[0].UID, Revision: w.in.Revision,
 				Reason: "images ahead of the first swap on node " + node})
 		}
 	}
-	return ask, ready
+	return ask, unready
 }
 
 // nodes with pods of the target, in the order of their first pod, and their pods.

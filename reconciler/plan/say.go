@@ -145,11 +145,27 @@ func (w *world) stand(next step) (phase api.Phase, message, hold string) {
 // inTheMeantime says what the rest waits for, and who was passed over.
 func (w *world) inTheMeantime(next step) string {
 	var words []string
-	if waits := cmp.Or(next.waits, w.unfinished()); len(next.actions) == 0 && waits != "" {
+	if waits := cmp.Or(next.waits, w.unfinished(), w.underWay(next)); len(next.actions) == 0 && waits != "" {
 		words = append(words, waits)
 	}
 	if len(next.passed) > 0 {
 		words = append(words, w.protected(next.passed))
+	}
+	return strings.Join(words, "; ")
+}
+
+// underWay names nodes and pods whose agents have yet to do what they were told, and pods
+// that nobody can tell anything: on a node that is gone they may stay so for ever.
+func (w *world) underWay(next step) string {
+	var words []string
+	if len(next.unready) > 0 {
+		words = append(words, "images are pulled ahead, and not there yet on: "+listed(slices.Sorted(slices.Values(next.unready))))
+	}
+	if busy := w.those(func(p Pod) bool { return w.busy(p) && !w.spared(p) }); len(busy) > 0 {
+		words = append(words, "these were told and are not there yet: "+named(busy))
+	}
+	if still := w.those(func(p Pod) bool { return w.chose(p) && !w.given(p) && !p.running(w.in.Revision) }); len(still) > 0 {
+		words = append(words, "these do not run and are told once they do: "+named(still))
 	}
 	return strings.Join(words, "; ")
 }
@@ -194,6 +210,11 @@ func named(pods []Pod) string {
 		names = append(names, p.Name)
 	}
 	slices.Sort(names)
+	return listed(names)
+}
+
+// listed are some names, and how many more there are.
+func listed(names []string) string {
 	if more := len(names) - mostNames; more > 0 {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:mostNames], ", "), more)
 	}

@@ -32,8 +32,8 @@ func silentWait(c *cluster, p Plan) string {
 		if lacking < max(1, c.rollout.MaxUnavailable.OfRoundedDown(total)) || !c.names(message, lacks) {
 			return words
 		}
-	case p.Phase == api.PhaseProgressing && (p.Message == "" || strings.HasPrefix(p.said(), "partition")) && p.Progress.Same(c.recorded) &&
-		len(p.Actions) == 0 && c.asked() < c.share() && c.couldChange():
+	case p.Phase != api.PhaseProgressing || len(p.Actions) > 0 || !p.Progress.Same(c.recorded):
+	case p.Message == "", strings.HasPrefix(p.said(), "partition") && c.asked() < c.share() && c.couldChange():
 		return words
 	}
 	return ""
