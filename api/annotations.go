@@ -51,6 +51,8 @@ type Desired struct {
 	Files      []DesiredFile      `json:"files,omitempty"`
 	// Ready: the pod was Ready when it was told of this revision.
 	Ready bool `json:"ready,omitempty"`
+	// Reason why the pod was told, in the plan's words.
+	Reason string `json:"reason,omitempty"`
 }
 
 // CarryAll in a container's carry takes its whole writable layer along.

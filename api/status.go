@@ -216,4 +216,6 @@ type PodRow struct {
 	State    string `json:"state"`
 	Ready    bool   `json:"ready"`
 	Message  string `json:"message,omitempty"`
+	// Reason why it was told to change, while it does.
+	Reason string `json:"reason,omitempty"`
 }

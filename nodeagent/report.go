@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/internal/plain"
 )
 
 // report writes what was observed, if that means anything new, and notes on our
@@ -110,8 +111,16 @@ func (a *Agent) tell(pod *corev1.Pod, before, after api.Observed, upToDate bool)
 	case failed != nil && (was == nil || was.Error() != failed.Error()):
 		a.events.Eventf(pod, corev1.EventTypeWarning, api.EventFailed, "fail to update pod %s hot-patch: %v", pod.Name, failed)
 	case failed == nil && upToDate && !sameRoots(before, after):
-		a.events.Eventf(pod, corev1.EventTypeNormal, api.EventPatched, "successfully update pod %s hot-patch: %s", pod.Name, rootsOf(after))
+		a.events.Eventf(pod, corev1.EventTypeNormal, api.EventPatched, "successfully update pod %s hot-patch: %s%s", pod.Name, rootsOf(after), because(pod, after))
 	}
+}
+
+// because is why the reconciler told the pod of the revision that it is on.
+func because(pod *corev1.Pod, after api.Observed) string {
+	if d, _, _ := asked(pod); d.Reason != "" && d.Revision == after.Revision {
+		return "; reason: " + plain.Text(d.Reason, maxMessage)
+	}
+	return ""
 }
 
 // rootsOf says what each container is on.

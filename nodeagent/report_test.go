@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	kuberuntime "k8s.io/apimachinery/pkg/runtime"
 	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/record"
 
 	"hotpatch.dev/hotpatch/api"
 )
@@ -83,6 +84,22 @@ func TestReport(t *testing.T) {
 		if !slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady }) {
 			t.Errorf("%s: kubelet's conditions are %+v", name, pod.Status.Conditions)
 		}
+	}
+}
+
+// The plan's words reach who describes a pod, as they are.
+func TestEventsSayWhyAPodWasTold(t *testing.T) {
+	kube := newCluster(newPod("game-1", map[string]string{api.DesiredAnnotation: `{"revision": "r2", "reason": "2 of 8 pods should be on it"}`}))
+	a := newFakeAgent(t, kube, &fakePuller{})
+	pod := getPod(t, kube)
+	a.tell(pod, observed("r1"), observed("r2", onMain(api.StatePatched, "v2", "")), true)
+	a.tell(pod, observed("r1"), observed("r3", onMain(api.StatePatched, "v3", "")), true) // told of another meanwhile
+	said := a.events.(*record.FakeRecorder).Events
+	if got := <-said; !strings.HasSuffix(got, "container main is on v2; reason: 2 of 8 pods should be on it") {
+		t.Errorf("the event is %q", got)
+	}
+	if got := <-said; strings.Contains(got, "reason") {
+		t.Errorf("the event is %q", got)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/internal/logging"
+	"hotpatch.dev/hotpatch/internal/plain"
 	"hotpatch.dev/hotpatch/reconciler/kube"
 	"hotpatch.dev/hotpatch/reconciler/plan"
 )
@@ -81,7 +82,7 @@ func (e *executor) act(ctx context.Context, name string, pod kube.Pod, action pl
 	if action.Kind == plan.Prepare {
 		return e.prepare(ctx, name, pod, action.Revision)
 	}
-	return e.apply(ctx, name, pod, action.Revision)
+	return e.apply(ctx, name, pod, action)
 }
 
 func (e *executor) prepare(ctx context.Context, name string, pod kube.Pod, revision plan.Revision) error {
@@ -104,8 +105,10 @@ func (e *executor) tell(ctx context.Context, name string, ref kube.Ref, annotati
 }
 
 // apply has the sidecar put the files in place, and then tells the agent.
-func (e *executor) apply(ctx context.Context, name string, pod kube.Pod, revision plan.Revision) error {
-	desired := api.Desired{HotPatch: name, Revision: revision.ID, Containers: revision.Containers, Files: e.located(revision.Files), Ready: wasReady(pod, revision)}
+func (e *executor) apply(ctx context.Context, name string, pod kube.Pod, action plan.Action) error {
+	revision := action.Revision
+	desired := api.Desired{HotPatch: name, Revision: revision.ID, Containers: revision.Containers, Files: e.located(revision.Files),
+		Ready: wasReady(pod, revision), Reason: plain.Text(action.Reason, maxLine)}
 	missing := missingFiles(pod, desired.Files)
 	if len(missing) > 0 && pod.Owner.Namespace != e.owner(name).Namespace {
 		// Two could have its sidecar called, and only then find who is to.

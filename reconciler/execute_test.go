@@ -60,7 +60,7 @@ var v2 = plan.Revision{ID: "r2", Containers: []api.DesiredContainer{{Name: "main
 
 func (e *executor) do(t *testing.T, pod kube.Pod, kind plan.Kind, revision plan.Revision) error {
 	t.Helper()
-	e.execute(context.Background(), "game", []kube.Pod{pod}, []plan.Action{{Kind: kind, Pod: pod.Name, UID: pod.UID, Revision: revision}})
+	e.execute(context.Background(), "game", []kube.Pod{pod}, []plan.Action{{Kind: kind, Pod: pod.Name, UID: pod.UID, Revision: revision, Reason: "1 of 2\npods"}})
 	e.jobs.wait()
 	return e.jobs.failed(pod.UID, string(kind)+" "+revision.ID)
 }
@@ -78,7 +78,7 @@ func TestApplyTellsTheAgentAndEndsThePreparation(t *testing.T) {
 	if err := testExecutor(w).do(t, testPod("game-0"), plan.Apply, v2); err != nil {
 		t.Fatal(err)
 	}
-	w.has(t, `game-0@7 desired={"hotpatch":"game","revision":"r2","containers":[{"name":"main","image":"game@sha256:2"},{"name":"log"}]}`)
+	w.has(t, `game-0@7 desired={"hotpatch":"game","revision":"r2","containers":[{"name":"main","image":"game@sha256:2"},{"name":"log"}],"reason":"1 of 2; pods"}`)
 	w.has(t, "game-0@7 prepare removed")
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -65,7 +66,7 @@ func age(since, now time.Time) string {
 func podTable(s api.HotPatchStatus) table {
 	t := table{{"POD", "NODE", "REVISION", "STATE", "READY", "MESSAGE"}}
 	for _, p := range s.Pods {
-		t = append(t, []string{p.Name, p.Node, p.Revision, p.State, strconv.FormatBool(p.Ready), p.Message})
+		t = append(t, []string{p.Name, p.Node, p.Revision, p.State, strconv.FormatBool(p.Ready), cmp.Or(p.Message, p.Reason)})
 	}
 	return t
 }

@@ -188,7 +188,7 @@ func (c *cluster) act(plan Plan) {
 				ready = p.Desired.Ready
 			}
 			p.Prepare = api.Prepare{}
-			p.Desired = api.Desired{HotPatch: "game", Revision: a.Revision.ID, Containers: a.Revision.Containers, Files: a.Revision.Files, Ready: ready}
+			p.Desired = api.Desired{HotPatch: "game", Revision: a.Revision.ID, Containers: a.Revision.Containers, Files: a.Revision.Files, Ready: ready, Reason: a.Reason}
 		}
 	}
 	c.deferred = plan.Deferred

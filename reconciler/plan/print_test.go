@@ -94,8 +94,10 @@ func (c *cluster) show() string {
 		if !r.Ready {
 			words = append(words, "not Ready")
 		}
-		if r.Message != "" {
-			words = append(words, r.Message)
+		for _, said := range []string{r.Message, r.Reason} {
+			if said != "" {
+				words = append(words, said)
+			}
 		}
 		fmt.Fprintf(&out, "%s on %s: %s\n", r.Name, r.Node, strings.Join(words, ", "))
 	}

@@ -53,11 +53,11 @@ func (w *world) row(p Pod) api.PodRow {
 	case p.on(w.in.Revision):
 		row.State, row.Revision = p.state(), w.in.Revision.ID
 	case p.Desired.Revision == w.in.Revision.ID:
-		row.State = "Changing"
+		row.State, row.Reason = "Changing", p.Desired.Reason
 	case w.chose(p):
 		row.State = "Waiting"
 	case p.Desired.Revision == w.stable.ID && !p.on(w.stable):
-		row.State = "Returning"
+		row.State, row.Reason = "Returning", p.Desired.Reason
 	default:
 		row.State = "Held"
 	}
