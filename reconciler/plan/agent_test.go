@@ -75,7 +75,7 @@ func (c *cluster) pull(node string, want api.DesiredContainer) api.PreparedImage
 func (c *cluster) swap(p *simPod, want api.DesiredContainer) api.ObservedContainer {
 	is := api.ObservedContainer{Name: want.Name, ContainerID: p.ContainerIDs[want.Name], Image: want.Image, State: api.StatePatched}
 	there := p.at == p.Desired.Revision
-	if !there {
+	if !there && is.ContainerID != "" {
 		p.moved = c.now
 	}
 	p.at = p.Desired.Revision

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"hotpatch.dev/hotpatch/api"
 )
@@ -21,11 +22,15 @@ func (c *cluster) clone() *cluster {
 	return &copied
 }
 
-// canonical is all of a state that anything that follows depends on, in bytes.
-// Times are not: they stand still in a small world.
+// canonical is all of a state that anything that follows depends on, in bytes. Of
+// times it has how long ago they were, as far as a small world tells that apart.
 func (s state) canonical() []byte {
 	b := text(make([]byte, 0, 1024))
 	b.put(strconv.Itoa(int(s.left)), s.revision.ID, s.rollout.Partition.String(), s.spec, s.promotion.String(), yes(s.suspended), yes(s.gitDown))
+	b.put(s.waitsFor...)
+	for _, d := range s.deferred {
+		b.put(d.Name, s.ago(d.Since))
+	}
 	if s.stable != nil {
 		b.put(s.stable.ID)
 	}
@@ -33,8 +38,8 @@ func (s state) canonical() []byte {
 	if v := s.verdict; v != nil {
 		b.put(string(v.Do), v.Revision, v.Spec, yes(v.Inconclusive))
 	}
-	b.progress(s.progress)
-	b.progress(s.recorded)
+	b.progress(s.progress, s.ago)
+	b.progress(s.recorded, s.ago)
 	b.results(s.results)
 	b.results(s.recordedResults)
 	for _, key := range slices.Sorted(maps.Keys(s.gates)) {
@@ -51,7 +56,7 @@ func (s state) canonical() []byte {
 		}
 	}
 	for _, p := range s.pods {
-		b.pod(p)
+		b.pod(p, s.ago)
 	}
 	return b
 }
@@ -68,9 +73,15 @@ func (b *text) put(words ...string) {
 
 func yes(is bool) string { return strconv.FormatBool(is) }
 
-func (b *text) progress(p *api.Progress) {
+// ago is how many seconds a time is past, up to more than anybody waits.
+func (s state) ago(t time.Time) string {
+	const longest = time.Minute
+	return strconv.Itoa(int(min(s.now.Sub(t), longest).Seconds()))
+}
+
+func (b *text) progress(p *api.Progress, ago func(time.Time) string) {
 	if b.put("progress"); p != nil {
-		b.put(p.Revision, strconv.Itoa(p.Step), p.Passed)
+		b.put(p.Revision, strconv.Itoa(p.Step), p.Passed, ago(p.Since))
 	}
 }
 
@@ -82,17 +93,17 @@ func (b *text) results(r *api.GateResults) {
 	}
 }
 
-func (b *text) pod(p *simPod) {
+func (b *text) pod(p *simPod, ago func(time.Time) string) {
 	b.put(p.UID, p.ContainerIDs["main"], p.at, p.files, p.refuse, p.SidecarError)
-	b.put(yes(p.Gone), yes(p.Ready), yes(p.Touched), yes(p.Refused))
+	b.put(yes(p.Gone), yes(p.Ready), yes(p.Touched), yes(p.Refused), p.Labels["state"], ago(p.ReadySince), ago(p.moved))
 	b.put(p.Desired.Revision, yes(p.Desired.Ready), p.Prepare.Revision, p.Observed.Revision)
 	for _, is := range p.Observed.Containers {
-		b.put("container", is.ContainerID, is.Image, string(is.State))
+		b.put("container", is.ContainerID, is.Image, string(is.State), ago(is.Time))
 	}
 	for _, is := range p.Observed.Prepared {
 		b.put("prepared", is.Image, string(is.State))
 	}
 	for _, is := range p.Files.Files {
-		b.put("file", is.Version, string(is.State))
+		b.put("file", is.Version, string(is.State), ago(is.Time))
 	}
 }

@@ -19,6 +19,8 @@ type smallWorld struct {
 	versions   []string
 	// slowGit: that a plan is recorded is something that happens, too.
 	slowGit bool
+	// others: a HotPatch that this one depends on is Complete, or is not.
+	others bool
 }
 
 var (
@@ -49,6 +51,13 @@ var smallWorlds = []smallWorld{
 		partitions: []api.IntOrPercent{api.Count(0), api.Count(1)}, versions: []string{"v1", "v2"}},
 	{name: "three pods, with files", pods: 3, shape: shape{image: true, files: true},
 		rollout:    api.Rollout{MaxConcurrent: api.Count(1), MaxUnavailable: api.Count(1), FailureThreshold: api.Count(2)},
+		partitions: []api.IntOrPercent{api.Count(0), api.Count(1)}, versions: []string{"v1", "v2"}},
+	{name: "two pods, in time", pods: 2, shape: shape{image: true}, slowGit: true,
+		rollout: api.Rollout{MaxConcurrent: api.Count(1), MaxUnavailable: api.Count(1), MinReadySeconds: 20, OnFailure: api.FailureRollback, ProgressDeadlineSeconds: 40,
+			Steps: []api.Step{{Partition: api.Count(1)}, {Pause: &api.Pause{Duration: "30s"}}}},
+		partitions: []api.IntOrPercent{api.Count(0), api.Count(1)}, versions: []string{"v1", "v2"}},
+	{name: "three pods, in matches, and others first", pods: 3, shape: shape{image: true}, others: true,
+		rollout:    api.Rollout{MaxConcurrent: api.Count(2), MaxUnavailable: api.Count(2), Protect: playing("20s")},
 		partitions: []api.IntOrPercent{api.Count(0), api.Count(1)}, versions: []string{"v1", "v2"}},
 }
 
@@ -94,10 +103,22 @@ func (w smallWorld) moves(c *cluster, left int) []move {
 	moves := []move{{"the plan is done", 0, (*cluster).planAndAct}}
 	for i, p := range c.pods {
 		moves = append(moves, ofPod(i, p)...)
+		if len(w.rollout.Protect) > 0 {
+			moves = append(moves, match(i, p))
+		}
+	}
+	switch {
+	case w.others && len(c.waitsFor) == 0:
+		moves = append(moves, does("another is changing", 1, func(c *cluster) { c.waitsFor = []string{"other"} }))
+	case w.others:
+		moves = append(moves, does("another is Complete", 0, func(c *cluster) { c.waitsFor = nil }))
 	}
 	moves = append(moves, c.judgements()...)
 	if c.suspended {
 		moves = append(moves, does("Git lets it go on", 0, func(c *cluster) { c.suspended = false }))
+	}
+	if again := Make(c.input()).Again; !again.IsZero() {
+		moves = append(moves, does("it is looked at again", 0, func(c *cluster) { c.now = again }))
 	}
 	if w.slowGit {
 		moves = append(moves, does("Git has the record", 0, (*cluster).pushed))
@@ -124,13 +145,24 @@ func (c *cluster) planAndAct() string {
 	return wrong
 }
 
+// match begins or ends in a pod.
+func match(i int, p *simPod) move {
+	if p.Labels["state"] == "" {
+		return does(p.Name+" has a match", 1, func(c *cluster) { c.pods[i].Labels = map[string]string{"state": "playing"} })
+	}
+	return does(p.Name+"'s match ends", 0, func(c *cluster) { c.pods[i].Labels = nil })
+}
+
 // ofPod is what may happen to one pod.
 func ofPod(i int, p *simPod) []move {
 	named := func(what string, costs int, do func(*cluster, *simPod)) move {
 		return does(p.Name+" "+what, costs, func(c *cluster) { do(c, c.pods[i]) })
 	}
 	if p.Gone {
-		return []move{named("is replaced", 0, func(c *cluster, p *simPod) { c.pods[i] = newPod(p.Name, other(p.UID)) })}
+		return []move{named("is replaced", 0, func(c *cluster, p *simPod) {
+			c.pods[i] = newPod(p.Name, other(p.UID))
+			c.pods[i].ReadySince = c.now
+		})}
 	}
 	moves := []move{
 		named("has its agent work", 0, (*cluster).work),
