@@ -24,7 +24,7 @@ type objectStore struct {
 
 // place is where an object is.
 type place struct {
-	content []byte // unless it is on a shelf
+	content []byte // unless it is on a shelf, or too large to be read at all
 	shelf   *shelf
 	at      int64 // on the shelf
 	size    int64
@@ -66,21 +66,26 @@ func (s *objectStore) NewEncodedObject() plumbing.EncodedObject { return &plumbi
 
 func (s *objectStore) SetEncodedObject(o plumbing.EncodedObject) (plumbing.Hash, error) {
 	name := o.Hash()
-	if s.HasEncodedObject(name) == nil {
-		return name, nil
-	}
 	content, err := contentOf(o)
 	if err != nil {
 		return name, err
 	}
-	p := place{content: content, size: int64(len(content)), kind: o.Type()}
-	if p.size > s.room {
+	return name, s.keep(name, place{content: content, size: int64(len(content)), kind: o.Type()})
+}
+
+// keep has an object here, in a copy. Without content it is known how large it is.
+func (s *objectStore) keep(name plumbing.Hash, p place) (err error) {
+	if s.HasEncodedObject(name) == nil {
+		return nil
+	}
+	if int64(len(p.content)) > s.room {
 		if p, err = s.shelf.put(p); err != nil {
-			return name, err
+			return err
 		}
 	}
+	p.content = bytes.Clone(p.content)
 	s.take(name, p)
-	return name, nil
+	return nil
 }
 
 func contentOf(o plumbing.EncodedObject) ([]byte, error) {
@@ -99,16 +104,39 @@ func (s *objectStore) EncodedObject(kind plumbing.ObjectType, name plumbing.Hash
 	if !ok || kind != plumbing.AnyObject && kind != p.kind {
 		return nil, plumbing.ErrObjectNotFound
 	}
-	o := &storedObject{name: name, content: p.content}
+	content, err := s.content(name, p)
+	if err != nil {
+		return nil, err
+	}
+	o := &storedObject{name: name, content: content}
 	o.SetType(p.kind)
 	o.SetSize(p.size)
-	if p.shelf != nil {
-		var err error
-		if o.content, err = p.shelf.read(name, p); err != nil {
-			return nil, fmt.Errorf("%s %s: %w", p.kind, name, err)
-		}
-	}
 	return o, nil
+}
+
+// content is an object's, which is not to be changed.
+func (s *objectStore) content(name plumbing.Hash, p place) ([]byte, error) {
+	if p.shelf == nil {
+		if int64(len(p.content)) < p.size {
+			return nil, &tooLargeError{fmt.Sprintf("%s %s", p.kind, name), p.size}
+		}
+		return p.content, nil
+	}
+	content, err := p.shelf.read(name, p)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", p.kind, name, err)
+	}
+	return content, nil
+}
+
+// tooLargeError says that something has more than is read of one.
+type tooLargeError struct {
+	what string
+	size int64
+}
+
+func (e *tooLargeError) Error() string {
+	return fmt.Sprintf("%s has %d bytes; at most %d are read", e.what, e.size, MaxFileSize)
 }
 
 func (s *objectStore) HasEncodedObject(name plumbing.Hash) error {

@@ -6,7 +6,6 @@ import (
 	"io"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
@@ -84,17 +83,7 @@ func (o *older) fetch(ctx context.Context, commit plumbing.Hash, commits int, st
 		return err
 	}
 	defer response.Close()
-	return unpack(demultiplexed(request.Capabilities, response), store)
-}
-
-// unpack has a pack's objects in a store.
-func unpack(pack io.Reader, store *objectStore) error {
-	parser, err := packfile.NewParserWithStorage(packfile.NewScanner(pack), store)
-	if err != nil {
-		return err
-	}
-	_, err = parser.Parse()
-	return err
+	return unpack(ctx, demultiplexed(request.Capabilities, response), store)
 }
 
 // demultiplexed is the pack out of an answer that carries words as well.

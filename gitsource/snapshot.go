@@ -86,19 +86,22 @@ func (s *Snapshot) Read(name string) ([]byte, error) {
 	if entry.Mode != filemode.Regular && entry.Mode != filemode.Executable && entry.Mode != filemode.Deprecated {
 		return nil, fmt.Errorf("%s is not a regular file in commit %s", name, s.Commit)
 	}
+	size, err := s.store.EncodedObjectSize(entry.Hash)
+	if err == nil && size > MaxFileSize {
+		return nil, &tooLargeError{name, size}
+	}
 	blob, err := object.GetBlob(s.store, entry.Hash)
 	if err != nil {
 		return nil, fmt.Errorf("read %s of commit %s: %w", name, s.Commit, err)
-	}
-	if blob.Size > MaxFileSize {
-		return nil, fmt.Errorf("%s has %d bytes; at most %d are read", name, blob.Size, MaxFileSize)
 	}
 	r, err := blob.Reader()
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	return io.ReadAll(r)
+	content := make([]byte, blob.Size)
+	_, err = io.ReadFull(r, content)
+	return content, err
 }
 
 // entry finds a path, opening one tree after the other. go-git's own look-up

@@ -61,7 +61,7 @@ func (n *narrow) fetchInto(ctx context.Context, commit plumbing.Hash, commits in
 	if err := skipTo("packfile", answer); err != nil {
 		return err
 	}
-	return unpack(sideband.NewDemuxer(sideband.Sideband64k, answer), store)
+	return unpack(ctx, sideband.NewDemuxer(sideband.Sideband64k, answer), store)
 }
 
 // readGreeting reads what a server can do, after it has said its version.
