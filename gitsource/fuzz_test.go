@@ -80,17 +80,7 @@ func FuzzTrees(f *testing.F) {
 	f.Add([]byte(nil), []byte("999999999999 odd\x00"+string(blob[:])))
 	f.Fuzz(func(t *testing.T, below, above []byte) {
 		store := newObjectStore(nil)
-		put := func(kind plumbing.ObjectType, content []byte) plumbing.Hash {
-			o := store.NewEncodedObject()
-			o.SetType(kind)
-			w, _ := o.Writer()
-			_, _ = w.Write(content)
-			hash, err := store.SetEncodedObject(o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return hash
-		}
+		put := func(kind plumbing.ObjectType, content []byte) plumbing.Hash { return stored(t, store, kind, content) }
 		put(plumbing.BlobObject, []byte("content"))
 		inner := put(plumbing.TreeObject, below)
 		root := put(plumbing.TreeObject, append(append([]byte("40000 below\x00"), inner[:]...), above...))

@@ -31,21 +31,25 @@ func (h held) increase(ctx context.Context, n *narrow, commit plumbing.Hash) (*o
 }
 
 // gather takes over an object and all that it leads to, but for commits before: what
-// is left behind is not needed any longer.
+// is left behind is not needed any longer. Trees may be as deep as a server likes.
 func gather(from *objectStore, name plumbing.Hash, to *objectStore) error {
-	if to.HasEncodedObject(name) == nil {
-		return nil
+	for next := []plumbing.Hash{name}; len(next) > 0; {
+		name, next = next[len(next)-1], next[:len(next)-1]
+		if to.HasEncodedObject(name) == nil {
+			continue
+		}
+		found, ok := from.find(name)
+		if !ok {
+			return fmt.Errorf("object %s: %w", name, plumbing.ErrObjectNotFound)
+		}
+		to.take(name, found)
+		below, err := leadsTo(from, name, found.kind)
+		if err != nil {
+			return err
+		}
+		next = append(next, below...)
 	}
-	found, ok := from.find(name)
-	if !ok {
-		return fmt.Errorf("object %s: %w", name, plumbing.ErrObjectNotFound)
-	}
-	to.take(name, found)
-	below, err := leadsTo(from, name, found.kind)
-	for i := 0; i < len(below) && err == nil; i++ {
-		err = gather(from, below[i], to)
-	}
-	return err
+	return nil
 }
 
 // leadsTo is what an object needs to be whole.

@@ -1,7 +1,6 @@
 package gitsource
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -17,7 +16,9 @@ import (
 // Limits of what is read.
 const (
 	MaxFileSize = 64 << 20
-	MaxFiles    = 200_000
+	MaxFiles    = 200_000 // and as many directories
+	maxPath     = 4096    // bytes, as Git and Linux have it
+	maxPaths    = 64 << 20
 	maxTags     = 5 // of tags, before it is a commit
 )
 
@@ -146,40 +147,72 @@ func (s *Snapshot) Files(dir string) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	var files []File
-	err = s.collect(tree, dir, &files)
-	return files, err
+	l := listing{Snapshot: s, top: dir}
+	if err := l.collect(tree, dir); err != nil {
+		return nil, err
+	}
+	return l.files, nil
 }
 
-func (s *Snapshot) collect(tree *object.Tree, dir string, files *[]File) error {
+// listing is what is below a directory. A few trees that name one another many times
+// are more directories than there is time to look at: all are counted.
+type listing struct {
+	*Snapshot
+	top         string
+	files       []File
+	directories int
+	paths       int // bytes
+}
+
+func (l *listing) collect(tree *object.Tree, dir string) error {
 	for _, e := range tree.Entries {
 		if strange(e.Name) {
-			return fmt.Errorf("directory %s of commit %s has an entry %q, which no file can be called", dir, s.Commit, e.Name)
+			return fmt.Errorf("directory %s of commit %s has an entry %q, which no file can be called", dir, l.Commit, e.Name)
 		}
 		name := path.Join(dir, e.Name)
-		if len(*files) >= MaxFiles {
-			return fmt.Errorf("more than %d files below %s", MaxFiles, dir)
+		if err := l.count(e, name); err != nil {
+			return err
 		}
 		switch e.Mode {
 		case filemode.Dir:
-			below, err := object.GetTree(s.store, e.Hash)
+			below, err := object.GetTree(l.store, e.Hash)
 			if err != nil {
-				return fmt.Errorf("read directory %s of commit %s: %w", name, s.Commit, err)
+				return fmt.Errorf("read directory %s of commit %s: %w", name, l.Commit, err)
 			}
-			if err := s.collect(below, name, files); err != nil {
+			if err := l.collect(below, name); err != nil {
 				return err
 			}
 		case filemode.Symlink:
-			*files = append(*files, File{Path: name, Kind: Symlink})
+			l.files = append(l.files, File{Path: name, Kind: Symlink})
 		case filemode.Submodule:
-			*files = append(*files, File{Path: name, Kind: Submodule})
+			l.files = append(l.files, File{Path: name, Kind: Submodule})
 		default:
-			size, err := s.store.EncodedObjectSize(e.Hash)
+			size, err := l.store.EncodedObjectSize(e.Hash)
 			if err != nil {
-				return fmt.Errorf("look at %s of commit %s: %w", name, s.Commit, errors.Join(err))
+				return fmt.Errorf("look at %s of commit %s: %w", name, l.Commit, err)
 			}
-			*files = append(*files, File{Path: name, Size: size, ID: e.Hash.String()})
+			l.files = append(l.files, File{Path: name, Size: size, ID: e.Hash.String()})
 		}
+	}
+	return nil
+}
+
+// count refuses what is too much.
+func (l *listing) count(e object.TreeEntry, name string) error {
+	if len(name) > maxPath {
+		return fmt.Errorf("commit %s has a path of more than %d bytes: %.100s…", l.Commit, maxPath, name)
+	}
+	if l.paths += len(name); l.paths > maxPaths {
+		return fmt.Errorf("the paths below %s of commit %s have more than %d MB together", l.top, l.Commit, maxPaths>>20)
+	}
+	if e.Mode == filemode.Dir {
+		l.directories++
+	}
+	if l.directories > MaxFiles {
+		return fmt.Errorf("more than %d directories below %s of commit %s", MaxFiles, l.top, l.Commit)
+	}
+	if e.Mode != filemode.Dir && len(l.files) >= MaxFiles {
+		return fmt.Errorf("more than %d files below %s of commit %s", MaxFiles, l.top, l.Commit)
 	}
 	return nil
 }
