@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -147,27 +148,35 @@ func TestOnlyTheDifferenceIsSent(t *testing.T) {
 	}
 }
 
-// A held commit that is not whole after all is no reason to believe in another.
+// A held commit that is not whole after all, of which a file or a whole directory is
+// missing, is no reason to believe in another. Nor is it ever one with fewer files: what
+// is not listed is deleted from clusters.
 func TestWhatIsHeldIsNotBelieved(t *testing.T) {
-	repo := gittest.NewRepo(t)
-	repo.Commit(map[string]string{"a/b": "1\n", "c/d": "2\n"}, "two")
-	s := source(t, repo.URL)
-	before := snapshot(t, s)
-	entry, err := before.entry("c/d")
-	if err != nil {
-		t.Fatal(err)
-	}
-	delete(before.store.places, entry.Hash)
-	repo.Commit(map[string]string{"a/b": "3\n"}, "three")
-	after, err := s.Newer(t.Context(), before.Commit)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if content, err := after.Read("c/d"); err != nil || string(content) != "2\n" {
-		t.Errorf("%q, %v", content, err)
-	}
-	if fetches := repo.Seen(gittest.Fetch); fetches != 3 {
-		t.Errorf("%d fetches: want the first, one of the difference, and one of all", fetches)
+	for _, missing := range []string{"c/d", "c"} {
+		repo := gittest.NewRepo(t)
+		repo.Commit(map[string]string{"a/b": "1\n", "c/d": "2\n"}, "two")
+		s := source(t, repo.URL)
+		before := snapshot(t, s)
+		entry, err := before.entry(missing)
+		if err != nil {
+			t.Fatal(err)
+		}
+		delete(before.store.places, entry.Hash)
+		if files, err := before.Files("."); err == nil || errors.Is(err, fs.ErrNotExist) || files != nil {
+			t.Errorf("without %s: it lists %v, %v", missing, files, err)
+		}
+		if content, err := before.Read("c/d"); err == nil || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("without %s: read %q, %v", missing, content, err)
+		}
+		repo.Commit(map[string]string{"a/b": "3\n"}, "three")
+		after, err := s.Newer(t.Context(), before.Commit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		isWhole(t, "without "+missing, repo, after)
+		if fetches := repo.Seen(gittest.Fetch); fetches != 3 {
+			t.Errorf("without %s: %d fetches: want the first, one of the difference, and one of all", missing, fetches)
+		}
 	}
 }
 
