@@ -187,3 +187,40 @@ func TestABranchThatCannotBeMadeIsSaidToBe(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Between what the server lists for a push and the push itself somebody else moves the
+// branch, or is the one who makes it, once: the server sees it under its lock, and ours
+// goes on top of theirs.
+func TestSomebodyIsFasterThanThePush(t *testing.T) {
+	for _, branch := range []string{"main", "hotpatch-status"} {
+		repo := gittest.NewRepo(t)
+		w := writer(t, repo.URL, branch)
+		if branch == "main" { // so that it does not look for the tip first
+			if _, err := w.Commit(t.Context(), put("ours", "1")); err != nil {
+				t.Fatal(err)
+			}
+			repo.Git("pull", "-q", "--rebase", "origin", "main")
+		}
+		pushes, moved := repo.Seen(gittest.Push), ""
+		repo.Break(gittest.Push, func(http.ResponseWriter, *http.Request) bool {
+			if moved == "" {
+				repo.Git("checkout", "-q", "-B", branch)
+				moved = repo.Commit(map[string]string{"theirs": "1", "ours": "theirs"}, "theirs")
+			}
+			return false
+		})
+		hash, err := w.Commit(t.Context(), put("ours", "2"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := repo.Seen(gittest.Push) - pushes; n != 2 {
+			t.Errorf("%s: %d pushes, want one that is lost and one that lands", branch, n)
+		}
+		if tip, before := repo.Git("-C", repo.Bare, "rev-parse", branch), repo.Git("-C", repo.Bare, "rev-parse", branch+"^"); tip != hash || before != moved {
+			t.Errorf("%s: at %s upon %s, want %s upon %s", branch, tip, before, hash, moved)
+		}
+		if repo.Show(branch, "ours") != "2" || repo.Show(branch, "theirs") != "1" || repo.Show(branch, "README.md") != "first\n" {
+			t.Errorf("%s: it has %s", branch, repo.Git("-C", repo.Bare, "ls-tree", "-r", branch))
+		}
+	}
+}
