@@ -161,7 +161,11 @@ func TestPushFaults(t *testing.T) {
 		fault gittest.Fault
 		want  string
 	}{
-		"503":   {page(503, "text/plain", "upgrading"), "503 Service Unavailable"},
+		"401":   {page(401, "text/plain", "who are you?"), "401 Unauthorized: who are you?; check the credential files"},
+		"403":   {page(403, "text/plain", "you may only read"), "403 Forbidden: you may only read; check the credential files"},
+		"429":   {page(429, "text/plain", "slowly", "Retry-After", "0"), "429 Too Many Requests: slowly; it is asked again after"},
+		"login": {page(200, "text/html", "<html>please log in"), "a page for people; what answers there is not a Git server but perhaps a login"},
+		"503":   {page(503, "text/plain", "upgrading"), "503 Service Unavailable: upgrading"},
 		"hangs": {raw(true, "HTTP/1.1 200"), "did not answer within"},
 		"dies":  {raw(false, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"), "ended the answer"},
 	} {
@@ -185,6 +189,31 @@ func TestPushFaults(t *testing.T) {
 			if after := len(repo.Log("hotpatch-status")); after != before+1 {
 				t.Errorf("%s at %s: %d commits, then %d", name, at, before, after)
 			}
+		}
+	}
+}
+
+// A result that a server asks to wait with is kept so long, and it is not asked.
+func TestAPushWaitsForAsLongAsItIsAsked(t *testing.T) {
+	t.Parallel()
+	for _, at := range []gittest.Site{gittest.ListForPush, gittest.Push} {
+		repo := gittest.NewRepo(t)
+		w := writer(t, repo.URL, "main")
+		repo.Break(at, page(429, "text/plain", "slowly", "Retry-After", "600"))
+		for range 3 {
+			if _, err := w.Commit(t.Context(), put("a", "1")); err == nil || !strings.Contains(err.Error(), "asked again after") {
+				t.Errorf("%s: %v", at, err)
+			}
+		}
+		repo.Break(at, nil)
+		if asked := repo.Seen(at); asked != 1 {
+			t.Errorf("%s: it was asked %d times", at, asked)
+		}
+		for _, answer := range w.web.silent { // ten minutes later
+			answer.until = time.Now()
+		}
+		if _, err := w.Commit(t.Context(), put("a", "1")); err != nil || repo.Show("main", "a") != "1" {
+			t.Errorf("%s: afterwards it has %q, %v", at, repo.Show("main", "a"), err)
 		}
 	}
 }
