@@ -29,6 +29,8 @@ func (r *remote) explain(what string, err error) error {
 		hint = "; check the credential files"
 	case errors.Is(err, transport.ErrRepositoryNotFound):
 		hint = "; check the URL, and whether the credentials may see the repository"
+	case errors.Is(err, errEndless):
+		hint = fmt.Sprintf("; it took longer than %s in all", r.longest)
 	case errors.Is(err, context.DeadlineExceeded):
 		hint = fmt.Sprintf("; the server did not answer within %s", r.Timeout)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):

@@ -62,9 +62,9 @@ func (r *remote) fetchLast(ctx context.Context, known plumbing.Hash, have held, 
 // exchange lists and fetches in one session: go-git's Fetch would list again
 // after whoever asked where the tip is.
 func (r *remote) exchange(ctx context.Context, known plumbing.Hash, have held, commits int) (plumbing.Hash, *objectStore, error) {
-	limited, cancel := context.WithTimeout(ctx, r.Timeout)
-	defer cancel()
-	session, err := r.open(limited)
+	t, stop := r.transfer(ctx)
+	defer stop()
+	session, err := r.open(t)
 	if err != nil {
 		return plumbing.ZeroHash, nil, err
 	}
@@ -74,12 +74,13 @@ func (r *remote) exchange(ctx context.Context, known plumbing.Hash, have held, c
 		return known, nil, err
 	}
 	tip, store := chosen.Hash(), r.newObjectStore(ctx)
+	t.more()
 	if n, narrow := session.(*narrow); narrow && have.store != nil && !have.store.worn() {
-		if store, err = have.increase(limited, n, tip); err != nil {
-			return tip, nil, fmt.Errorf("%w: %w", errDoubt, r.explain("fetch from", err))
+		if store, err = have.increase(t, n, tip); err != nil {
+			return tip, nil, fmt.Errorf("%w: %w", errDoubt, r.explain("fetch from", because(t, err)))
 		}
-	} else if err := session.fetch(limited, tip, commits, store); err != nil {
-		return tip, nil, r.moved(ctx, tip, r.explain("fetch from", err))
+	} else if err := session.fetch(t, tip, commits, store); err != nil {
+		return tip, nil, r.moved(ctx, tip, r.explain("fetch from", because(t, err)))
 	}
 	return tip, store, store.SetReference(chosen)
 }

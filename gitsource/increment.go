@@ -1,7 +1,6 @@
 package gitsource
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -18,11 +17,11 @@ type held struct {
 // increase is a store with a commit and its whole tree, of which only what is not
 // held was sent. It is an error if anything is missing: histories have been seen
 // after which servers and go-git were both content with less.
-func (h held) increase(ctx context.Context, n *narrow, commit plumbing.Hash) (*objectStore, error) {
+func (h held) increase(t *transfer, n *narrow, commit plumbing.Hash) (*objectStore, error) {
 	news := h.store.above()
 	if commit != h.commit {
 		have := []string{"thin-pack", "shallow " + h.commit.String(), "have " + h.commit.String()}
-		if err := n.fetchInto(ctx, commit, 1, have, news); err != nil {
+		if err := n.fetchInto(t, commit, 1, have, news); err != nil {
 			return nil, err
 		}
 	}

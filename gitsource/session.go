@@ -18,7 +18,7 @@ type session interface {
 	listed() map[string]plumbing.Hash
 	// fetch puts a commit, those before it up to a number, and their trees into a
 	// store.
-	fetch(ctx context.Context, commit plumbing.Hash, commits int, store *objectStore) error
+	fetch(t *transfer, commit plumbing.Hash, commits int, store *objectStore) error
 	Close() error
 }
 
@@ -42,7 +42,7 @@ func (r *remote) open(ctx context.Context) (session, error) {
 		return nil, r.noBranch()
 	}
 	if err != nil {
-		return nil, r.explain("list the branches of", err)
+		return nil, r.explain("list the branches of", because(ctx, err))
 	}
 	return s, nil
 }
@@ -68,7 +68,7 @@ func openOlder(ctx context.Context, git transport.Transport, endpoint *transport
 
 func (o *older) listed() map[string]plumbing.Hash { return o.advertised.References }
 
-func (o *older) fetch(ctx context.Context, commit plumbing.Hash, commits int, store *objectStore) error {
+func (o *older) fetch(t *transfer, commit plumbing.Hash, commits int, store *objectStore) error {
 	request := packp.NewUploadPackRequestFromCapabilities(o.advertised.Capabilities)
 	for _, c := range []capability.Capability{capability.Shallow, capability.NoProgress} {
 		if o.advertised.Capabilities.Supports(c) {
@@ -78,12 +78,12 @@ func (o *older) fetch(ctx context.Context, commit plumbing.Hash, commits int, st
 		}
 	}
 	request.Wants, request.Depth = []plumbing.Hash{commit}, packp.DepthCommits(commits)
-	response, err := o.UploadPack(ctx, request)
+	response, err := o.UploadPack(t, request)
 	if err != nil {
 		return err
 	}
 	defer response.Close()
-	return unpack(ctx, demultiplexed(request.Capabilities, response), store)
+	return unpack(t, demultiplexed(request.Capabilities, t.watch(response)), store)
 }
 
 // demultiplexed is the pack out of an answer that carries words as well.

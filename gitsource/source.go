@@ -21,7 +21,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// DefaultTimeout bounds one exchange with the server.
+// DefaultTimeout bounds one exchange with the server, but for a transfer: of that, how
+// long nothing may come.
 const DefaultTimeout = 30 * time.Second
 
 // ErrNoBranch says that the repository has no such branch.
@@ -44,7 +45,7 @@ type Options struct {
 	// CacheDir is a directory on a disk, for a file with what of the branch has no room
 	// in memory; empty: memory has all.
 	CacheDir string
-	// Timeout of one exchange; 0: DefaultTimeout.
+	// Timeout of one exchange, and of silence in a transfer; 0: DefaultTimeout.
 	Timeout time.Duration
 }
 
@@ -110,12 +111,13 @@ func (s *Source) tipSnapshot(ctx context.Context, known string) (*Snapshot, erro
 // remote is one branch on a server.
 type remote struct {
 	Options
-	name   plumbing.ReferenceName
-	sshKey *opened[ssh.Signer]
-	web    *web
-	met    *met
-	app    *appTokens
-	room   int64 // in memory, where there is a CacheDir
+	name    plumbing.ReferenceName
+	sshKey  *opened[ssh.Signer]
+	web     *web
+	met     *met
+	app     *appTokens
+	room    int64         // in memory, where there is a CacheDir
+	longest time.Duration // of a transfer
 }
 
 func newRemote(o Options) (remote, error) {
@@ -131,6 +133,7 @@ func newRemote(o Options) (remote, error) {
 		met:     &met{},
 		app:     app,
 		room:    roomInMemory,
+		longest: MaxTransfer,
 	}
 	if err := CheckURL(o.URL); err != nil {
 		return r, err

@@ -46,22 +46,23 @@ func listNarrowly(ctx context.Context, t talk, prefix string) (session, error) {
 
 func (n *narrow) listed() map[string]plumbing.Hash { return n.refs }
 
-func (n *narrow) fetch(ctx context.Context, commit plumbing.Hash, commits int, store *objectStore) error {
-	return n.fetchInto(ctx, commit, commits, nil, store)
+func (n *narrow) fetch(t *transfer, commit plumbing.Hash, commits int, store *objectStore) error {
+	return n.fetchInto(t, commit, commits, nil, store)
 }
 
 // fetchInto is told what is there already.
-func (n *narrow) fetchInto(ctx context.Context, commit plumbing.Hash, commits int, have []string, store *objectStore) error {
+func (n *narrow) fetchInto(t *transfer, commit plumbing.Hash, commits int, have []string, store *objectStore) error {
 	arguments := append(have, "no-progress", "ofs-delta", "want "+commit.String(), fmt.Sprintf("deepen %d", commits), "done")
-	answer, err := n.ask(ctx, request("fetch", arguments...))
+	answer, err := n.ask(t, request("fetch", arguments...))
 	if err != nil {
 		return err
 	}
 	defer answer.Close()
-	if err := skipTo("packfile", answer); err != nil {
+	coming := t.watch(answer)
+	if err := skipTo("packfile", coming); err != nil {
 		return err
 	}
-	return unpack(ctx, sideband.NewDemuxer(sideband.Sideband64k, answer), store)
+	return unpack(t, sideband.NewDemuxer(sideband.Sideband64k, coming), store)
 }
 
 // readGreeting reads what a server can do, after it has said its version.

@@ -20,15 +20,14 @@ import (
 	"hotpatch.dev/hotpatch/gitsource/gittest"
 )
 
-// counted is another address of a server, and how many bytes went over it.
-func counted(t *testing.T, address string) (string, *atomic.Int64) {
+// between is another address of a server, that does as it likes with what goes over it.
+func between(t *testing.T, address string, does func(io.Writer) io.Writer) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { listener.Close() })
-	bytes := &atomic.Int64{}
 	go func() {
 		for {
 			here, err := listener.Accept()
@@ -40,11 +39,23 @@ func counted(t *testing.T, address string) (string, *atomic.Int64) {
 				here.Close()
 				return
 			}
-			go pipe(here, there, bytes)
-			go pipe(there, here, bytes)
+			go pipe(does(here), here, there)
+			go pipe(does(there), there, here)
 		}
 	}()
-	return listener.Addr().String(), bytes
+	return listener.Addr().String()
+}
+
+func pipe(into io.Writer, to, from net.Conn) {
+	_, _ = io.Copy(into, from)
+	to.Close()
+	from.Close()
+}
+
+// counted is another address, and how many bytes went over it.
+func counted(t *testing.T, address string) (string, *atomic.Int64) {
+	bytes := &atomic.Int64{}
+	return between(t, address, func(to io.Writer) io.Writer { return counter{to, bytes} }), bytes
 }
 
 type counter struct {
@@ -55,12 +66,6 @@ type counter struct {
 func (c counter) Write(p []byte) (int, error) {
 	c.bytes.Add(int64(len(p)))
 	return c.Writer.Write(p)
-}
-
-func pipe(to, from net.Conn, bytes *atomic.Int64) {
-	_, _ = io.Copy(counter{to, bytes}, from)
-	to.Close()
-	from.Close()
 }
 
 // manyRefs gives a repository so many branches more.

@@ -128,8 +128,7 @@ func newProxy(t *testing.T, to string) (string, *atomic.Int64) {
 		if err != nil {
 			return
 		}
-		bytes := &atomic.Int64{}
-		go pipe(here, there, bytes)
+		go pipe(here, here, there)
 		_, _ = io.Copy(there, buffered)
 		there.Close()
 	}))

@@ -18,8 +18,8 @@ type source interface {
 	Newer(ctx context.Context, known string) (*gitsource.Snapshot, error)
 }
 
-// pollTimeout bounds one poll with its fetch.
-const pollTimeout = time.Minute
+// pollTimeout bounds one poll with its fetch, beside the bounds that those have.
+const pollTimeout = gitsource.MaxTransfer + time.Minute
 
 // rendered is what one commit asks for.
 type rendered struct {

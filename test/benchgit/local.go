@@ -143,7 +143,7 @@ func (s *server) held(ctx context.Context, repo, cache string) (string, error) {
 
 // hold reads a branch, polls once more, and says what that takes.
 func hold(ctx context.Context, url, ca, cache string) error {
-	source, err := gitsource.NewSource(gitsource.Options{URL: url, Branch: "main", Auth: gitsource.Auth{CAFile: ca}, Timeout: 5 * time.Minute, CacheDir: cache})
+	source, err := gitsource.NewSource(gitsource.Options{URL: url, Branch: "main", Auth: gitsource.Auth{CAFile: ca}, CacheDir: cache})
 	if err != nil {
 		return err
 	}
