@@ -3,6 +3,7 @@ package gitsource
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -18,16 +19,27 @@ type Schedule interface {
 // clusters do not ask a server all at once.
 func ParseSchedule(interval time.Duration, spec string) (Schedule, error) {
 	if spec != "" {
-		schedule, err := cron.ParseStandard(spec)
-		if err != nil {
-			return nil, fmt.Errorf("cron spec %q: %w", spec, err)
-		}
-		return schedule, nil
+		return parseCron(spec)
 	}
 	if interval < time.Second {
 		return nil, fmt.Errorf("poll interval %s: want at least a second", interval)
 	}
 	return every(interval), nil
+}
+
+// parseCron refuses what never comes: a poll would be due at once, without end.
+func parseCron(spec string) (Schedule, error) {
+	if strings.Contains(spec, "TZ=") && !strings.Contains(spec, " ") {
+		return nil, fmt.Errorf("cron spec %q: want five cron fields after the time zone", spec) // it panics
+	}
+	schedule, err := cron.ParseStandard(spec)
+	if err != nil {
+		return nil, fmt.Errorf("cron spec %q: %w", spec, err)
+	}
+	if schedule.Next(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
+		return nil, fmt.Errorf("cron spec %q never comes", spec)
+	}
+	return schedule, nil
 }
 
 type every time.Duration

@@ -175,9 +175,10 @@ func TestSchedule(t *testing.T) {
 			t.Errorf("next after %s", d)
 		}
 	}
-	for _, bad := range []string{"every day", "61 * * * *"} {
-		if _, err := ParseSchedule(0, bad); err == nil {
-			t.Errorf("%q was accepted", bad)
+	for bad, why := range map[string]string{"every day": "found 2", "61 * * * *": "61", "0 0 30 2 *": `"0 0 30 2 *" never comes`,
+		"CRON_TZ=Asia/Shanghai": "want five cron fields", "CRON_TZ=Shanghai 0 6 * * *": "Shanghai"} {
+		if _, err := ParseSchedule(0, bad); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("%q: %v", bad, err)
 		}
 	}
 }

@@ -125,6 +125,9 @@ func (o Options) validateTimes() error {
 	if o.Schedule == "" && o.Interval < time.Second {
 		return fmt.Errorf("--interval %s is too short, the least is 1s", o.Interval)
 	}
+	if _, err := gitsource.ParseSchedule(o.Interval, o.Schedule); err != nil {
+		return fmt.Errorf("--schedule: %w", err)
+	}
 	return nil
 }
 

@@ -55,6 +55,10 @@ func TestBadOptionsAreAllNamed(t *testing.T) {
 			t.Errorf("%v does not say %q", err, want)
 		}
 	}
+	s.options.Schedule = "0 0 30 2 *"
+	if err := s.options.Validate(); !strings.Contains(err.Error(), `--schedule: cron spec "0 0 30 2 *" never comes`) {
+		t.Errorf("a day that never comes: %v", err)
+	}
 	if strings.Contains(err.Error(), "s3cret") {
 		t.Error("the error holds the password")
 	}
