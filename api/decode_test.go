@@ -92,6 +92,7 @@ func TestDecodeErrors(t *testing.T) {
 		{`"40%"}`, `0, window: {schedule: "0 22 * *", duration: 4h}}`, `spec.rollout.window.schedule: want five cron fields such as "0 22 * * 1-5", got "0 22 * *"`},
 		{`"40%"}`, `0, window: {schedule: "@every 5h", duration: 4h}}`, `spec.rollout.window.schedule: want five cron fields`},
 		{`"40%"}`, `0, window: {schedule: "CRON_TZ=Europe/Berlin 0 22 * * *", duration: 4h}}`, `spec.rollout.window.schedule: want five cron fields`},
+		{`"40%"}`, `0, window: {schedule: "TZ=UTC", duration: 4h}}`, `spec.rollout.window.schedule: want five cron fields`},
 		{`"40%"}`, `0, window: {schedule: "0 0 31 2 *", duration: 4h}}`, `spec.rollout.window.schedule: "0 0 31 2 *" never comes`},
 		{`"40%"}`, `0, window: {schedule: "@daily", duration: 4}}`, `spec.rollout.window: want schedule, duration and timeZone, or a list of such`},
 		{`"40%"}`, `0, window: {schedule: "@daily", duration: 200h}}`, `spec.rollout.window.duration: want 1m to 168h, such as 4h or 90m, got "200h"`},

@@ -79,7 +79,9 @@ func (w Window) parse() (o opening, mistakes []wrong) {
 	say := func(field, reason string, args ...any) {
 		mistakes = append(mistakes, wrong{field, fmt.Sprintf(reason, args...)})
 	}
-	if o.schedule, err = cron.ParseStandard(w.Schedule); err != nil || !anchored(w.Schedule) {
+	if !anchored(w.Schedule) { // nor may the parser see it: it panics on a zone alone
+		say("schedule", "want five cron fields such as \"0 22 * * 1-5\", got %q", w.Schedule)
+	} else if o.schedule, err = cron.ParseStandard(w.Schedule); err != nil {
 		say("schedule", "want five cron fields such as \"0 22 * * 1-5\", got %q", w.Schedule)
 	} else if o.schedule.Next(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
 		say("schedule", "%q never comes", w.Schedule)
