@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/robfig/cron/v3"
 	strictjson "sigs.k8s.io/json"
 )
 
@@ -65,9 +64,8 @@ const (
 
 // opening is a window in use.
 type opening struct {
-	schedule cron.Schedule // nil: it never opens
-	open     time.Duration
-	zone     *time.Location
+	opens *Cron // nil: it never does
+	open  time.Duration
 }
 
 // wrong is a mistake in one field of a window.
@@ -79,26 +77,17 @@ func (w Window) parse() (o opening, mistakes []wrong) {
 	say := func(field, reason string, args ...any) {
 		mistakes = append(mistakes, wrong{field, fmt.Sprintf(reason, args...)})
 	}
-	if !anchored(w.Schedule) { // nor may the parser see it: it panics on a zone alone
-		say("schedule", "want five cron fields such as \"0 22 * * 1-5\", got %q", w.Schedule)
-	} else if o.schedule, err = cron.ParseStandard(w.Schedule); err != nil {
-		say("schedule", "want five cron fields such as \"0 22 * * 1-5\", got %q", w.Schedule)
-	} else if o.schedule.Next(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
-		say("schedule", "%q never comes", w.Schedule)
-	}
 	if o.open, err = time.ParseDuration(w.Duration); err != nil || o.open < minOpen || o.open > maxOpen {
 		say("duration", "want 1m to 168h, such as 4h or 90m, got %q", w.Duration)
 	}
-	if o.zone, err = time.LoadLocation(w.TimeZone); err != nil || w.TimeZone == "Local" {
+	zone, err := time.LoadLocation(w.TimeZone)
+	if err != nil || w.TimeZone == "Local" {
 		say("timeZone", "want an IANA name such as Europe/Berlin, got %q", w.TimeZone)
 	}
+	if o.opens, err = ParseCron(w.Schedule, zone); err != nil {
+		say("schedule", "%v", err)
+	}
 	return o, mistakes
-}
-
-// anchored: "@every 5h" counts from when somebody began to count, and a zone in
-// the schedule would contradict the field timeZone.
-func anchored(schedule string) bool {
-	return !strings.HasPrefix(schedule, "@every") && !strings.Contains(schedule, "TZ=")
 }
 
 // Openings are windows that were read once, to be asked often.
@@ -127,7 +116,7 @@ func (all Openings) At(now time.Time) (open bool, until time.Time, words string)
 		return true, until, ""
 	}
 	for _, o := range all {
-		if o.schedule == nil {
+		if o.opens == nil {
 			continue
 		}
 		closes, opens := o.around(now)
@@ -135,56 +124,18 @@ func (all Openings) At(now time.Time) (open bool, until time.Time, words string)
 		case !closes.IsZero() && (!open || closes.After(until)):
 			open, until, words = true, closes, ""
 		case !open && !opens.IsZero() && (until.IsZero() || opens.Before(until)):
-			until, words = opens, opens.In(o.zone).Format("Mon 2006-01-02 15:04 ")+o.zone.String()
+			zone := o.opens.zone
+			until, words = opens, opens.In(zone).Format("Mon 2006-01-02 15:04 ")+zone.String()
 		}
 	}
 	return open, until, words
 }
 
-// shift is more than any zone's clocks are put forward or back at once.
-const shift = 25 * time.Hour
-
 // around is when the window that is open now closes, zero if none is, and when
-// the next one opens.
+// the next one opens. It lasts its duration, whatever the clocks do meanwhile.
 func (o opening) around(now time.Time) (closes, opens time.Time) {
-	wall := onTheWall(now.In(o.zone)).Add(-o.open - shift)
-	for {
-		if wall = o.schedule.Next(wall); wall.IsZero() {
-			return closes, opens // not within five years
-		}
-		at := o.moment(wall)
-		if at.After(now) {
-			return closes, at
-		}
-		if end := at.Add(o.open); end.After(now) {
-			closes = end
-		}
+	if last := o.opens.Last(now.Add(-o.open), now); !last.IsZero() {
+		closes = last.Add(o.open)
 	}
-}
-
-// onTheWall is what a clock on the wall shows, as if it stood in UTC, where no
-// hour is left out or comes twice.
-func onTheWall(t time.Time) time.Time {
-	_, offset := t.Zone()
-	return t.UTC().Add(time.Duration(offset) * time.Second)
-}
-
-// moment is when the clocks of the zone show a time. Where it comes twice, because
-// they are put back, that is the first time: the window opens once, not twice.
-// Where it never comes, because they are put forward, it is when it would have come
-// had nobody touched them (02:30 is 03:30 then): a window is not skipped. The
-// window then lasts its duration, whatever the clocks do meanwhile.
-func (o opening) moment(wall time.Time) time.Time {
-	var standard time.Time
-	for _, around := range []time.Duration{-shift, shift} {
-		_, offset := wall.Add(around).In(o.zone).Zone()
-		at := wall.Add(-time.Duration(offset) * time.Second)
-		if onTheWall(at.In(o.zone)).Equal(wall) {
-			return at
-		}
-		if standard.IsZero() {
-			standard = at
-		}
-	}
-	return standard
+	return closes, o.opens.Next(now)
 }

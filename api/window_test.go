@@ -14,6 +14,7 @@ func berlin(schedule, duration string) Windows {
 func TestWindowsByTheClock(t *testing.T) {
 	nightly, weekdays := berlin("0 22 * * *", "4h"), berlin("0 22 * * 1-5", "4h")
 	inTheGap, twice, overTheShift := berlin("30 2 * * *", "1h"), berlin("30 2 * * *", "1h"), berlin("0 1 * * *", "3h")
+	lordHowe := Windows{List: []Window{{Schedule: "15,30 2 * * *", Duration: "20m", TimeZone: "Australia/Lord_Howe"}}}
 	several := Windows{List: append(berlin("0 22 * * *", "1h").List, Window{Schedule: "0 12 * * *", Duration: "30m"})}
 	for _, c := range []struct {
 		what         string
@@ -40,6 +41,9 @@ func TestWindowsByTheClock(t *testing.T) {
 		{"and not again", twice, "2026-10-25T02:30:00+01:00", false, "2026-10-26T02:30:00+01:00", "Mon 2026-10-26 02:30 Europe/Berlin"},
 		{"lasts its duration over a missing hour", overTheShift, "2026-03-29T04:59:59+02:00", true, "2026-03-29T05:00:00+02:00", ""},
 		{"lasts its duration over a second hour", overTheShift, "2026-10-25T02:59:59+01:00", true, "2026-10-25T03:00:00+01:00", ""},
+		{"half an hour that never comes, before one that comes", lordHowe, "2026-10-04T02:31:00+11:00", true, "2026-10-04T02:50:00+11:00", ""},
+		{"to its end", lordHowe, "2026-10-04T03:04:59+11:00", true, "2026-10-04T03:05:00+11:00", ""},
+		{"one of every hour opens in both that are the same", berlin("0 * * * *", "20m"), "2026-10-25T02:10:00+01:00", true, "2026-10-25T02:20:00+01:00", ""},
 
 		// Whoever asks was not there before: nothing is remembered.
 		{"missed by an hour, the rest is left", nightly, "2026-11-30T23:00:00+01:00", true, "2026-12-01T02:00:00+01:00", ""},

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/robfig/cron/v3"
+	"hotpatch.dev/hotpatch/api"
 )
 
 // Schedule says when to poll next.
@@ -16,30 +16,41 @@ type Schedule interface {
 
 // ParseSchedule is a cron spec ("*/5 * * * *", "CRON_TZ=Asia/Shanghai 0 6 * * *",
 // "@hourly") or, without one, an interval with a jitter of a tenth, so that many
-// clusters do not ask a server all at once.
+// clusters do not ask a server all at once; "@every 5m" is one, too.
 func ParseSchedule(interval time.Duration, spec string) (Schedule, error) {
-	if spec != "" {
-		return parseCron(spec)
+	if spec == "" {
+		return parseEvery(interval)
 	}
+	if interval, ok := strings.CutPrefix(spec, "@every "); ok {
+		d, err := time.ParseDuration(interval)
+		if err != nil {
+			return nil, fmt.Errorf("want an interval such as @every 5m, got %q", spec)
+		}
+		return parseEvery(d)
+	}
+	return parseZoned(spec)
+}
+
+// parseZoned goes by the clocks of the zone that a spec begins with, or else of this
+// process.
+func parseZoned(spec string) (Schedule, error) {
+	name, fields, found := strings.Cut(strings.TrimPrefix(spec, "CRON_"), " ")
+	name, zoned := strings.CutPrefix(name, "TZ=")
+	if !found || !zoned {
+		return api.ParseCron(spec, time.Local)
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, fmt.Errorf("want a time zone by its IANA name such as Europe/Berlin, got %q", name)
+	}
+	return api.ParseCron(strings.TrimSpace(fields), zone)
+}
+
+func parseEvery(interval time.Duration) (Schedule, error) {
 	if interval < time.Second {
 		return nil, fmt.Errorf("poll interval %s: want at least a second", interval)
 	}
 	return every(interval), nil
-}
-
-// parseCron refuses what never comes: a poll would be due at once, without end.
-func parseCron(spec string) (Schedule, error) {
-	if strings.Contains(spec, "TZ=") && !strings.Contains(spec, " ") {
-		return nil, fmt.Errorf("cron spec %q: want five cron fields after the time zone", spec) // it panics
-	}
-	schedule, err := cron.ParseStandard(spec)
-	if err != nil {
-		return nil, fmt.Errorf("cron spec %q: %w", spec, err)
-	}
-	if schedule.Next(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
-		return nil, fmt.Errorf("cron spec %q never comes", spec)
-	}
-	return schedule, nil
 }
 
 type every time.Duration

@@ -176,9 +176,33 @@ func TestSchedule(t *testing.T) {
 		}
 	}
 	for bad, why := range map[string]string{"every day": "found 2", "61 * * * *": "61", "0 0 30 2 *": `"0 0 30 2 *" never comes`,
-		"CRON_TZ=Asia/Shanghai": "want five cron fields", "CRON_TZ=Shanghai 0 6 * * *": "Shanghai"} {
+		"CRON_TZ=Asia/Shanghai": "want five cron fields", "CRON_TZ=Shanghai 0 6 * * *": `want a time zone by its IANA name such as Europe/Berlin, got "Shanghai"`,
+		"@every day": "want an interval", "@every 1ms": "at least a second"} {
 		if _, err := ParseSchedule(0, bad); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+// Nights in which clocks are put forward and back have one poll, as others do.
+func TestScheduleGoesByTheClocksOfAZone(t *testing.T) {
+	for _, c := range []struct{ spec, after, want string }{
+		{"CRON_TZ=Europe/Berlin 30 2 * * *", "2026-03-28T12:00:00Z", "2026-03-29T01:30:00Z"},
+		{"CRON_TZ=Europe/Berlin 30 2 * * *", "2026-03-29T01:30:00Z", "2026-03-30T00:30:00Z"},
+		{"TZ=Europe/Berlin 30 2 * * *", "2026-10-24T12:00:00Z", "2026-10-25T00:30:00Z"},
+		{"TZ=Europe/Berlin 30 2 * * *", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"},
+		{"CRON_TZ=Europe/Berlin  @daily", "2026-10-25T00:30:00Z", "2026-10-25T23:00:00Z"},
+	} {
+		schedule, err := ParseSchedule(0, c.spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, err := time.Parse(time.RFC3339, c.after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if next := schedule.Next(after).UTC().Format(time.RFC3339); next != c.want {
+			t.Errorf("%s after %s: %s, want %s", c.spec, c.after, next, c.want)
 		}
 	}
 }

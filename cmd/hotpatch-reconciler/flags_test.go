@@ -56,7 +56,7 @@ func TestBadOptionsAreAllNamed(t *testing.T) {
 		}
 	}
 	s.options.Schedule = "0 0 30 2 *"
-	if err := s.options.Validate(); !strings.Contains(err.Error(), `--schedule: cron spec "0 0 30 2 *" never comes`) {
+	if err := s.options.Validate(); !strings.Contains(err.Error(), `--schedule: "0 0 30 2 *" never comes`) {
 		t.Errorf("a day that never comes: %v", err)
 	}
 	if strings.Contains(err.Error(), "s3cret") {

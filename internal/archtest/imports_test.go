@@ -25,7 +25,7 @@ var owners = map[string][]string{
 	"k8s.io/client-go/tools/leaderelection":   {"reconciler/kube"},
 	"github.com/containerd/":                  {"nodeagent/runtime", "test/soak"},
 	"github.com/moby/sys/mountinfo":           {"nodeagent/mount"},
-	"github.com/robfig/cron/":                 {"gitsource", "api"},
+	"github.com/robfig/cron/":                 {"api"},
 	"github.com/google/cel-go/":               {"internal/condition", "internal/wording"},
 	"k8s.io/client-go/tools/remotecommand":    {"reconciler/kube", "test"},
 	"github.com/invopop/jsonschema":           {"api"},
