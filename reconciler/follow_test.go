@@ -38,14 +38,20 @@ func pollsWithin(t *testing.T, d, interval time.Duration, spec string, fails boo
 		t.Fatal(err)
 	}
 	server := &clocked{fails: fails}
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), d)
-		defer cancel()
-		f := &follower{source: server, schedule: schedule, metrics: newMetrics(), poll: newTrigger(), found: func() {}, polled: func() {},
-			newest: &rendered{snapshot: &gitsource.Snapshot{}}}
-		f.follow(ctx)
-	})
+	synctest.Test(t, func(t *testing.T) { runFor(t, d, newFollower(server, schedule)) })
 	return server.polls
+}
+
+func newFollower(server *clocked, schedule gitsource.Schedule) *follower {
+	return &follower{source: server, schedule: schedule, metrics: newMetrics(), poll: newTrigger(), found: func() {}, polled: func() {},
+		newest: &rendered{snapshot: &gitsource.Snapshot{}}}
+}
+
+// runFor has a reconciler follow for a while, and end.
+func runFor(t *testing.T, d time.Duration, f *follower) {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	f.follow(ctx)
 }
 
 func gaps(polls []time.Time) (between []time.Duration) {
@@ -90,6 +96,52 @@ func TestCronSpecsKeepTheClock(t *testing.T) {
 				t.Errorf("%s: polled at %s", spec, p)
 			}
 		}
+	}
+}
+
+// What a reconciler that was down has missed is made up for as one starts, once; nobody
+// is asked to remember it. The schedule goes on as ever, also for one that was told to
+// poll meanwhile.
+func TestMissedPollsAreMadeUpForAtTheStartOnce(t *testing.T) {
+	schedule, err := gitsource.ParseSchedule(0, "CRON_TZ=UTC 0 6 * * *")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &clocked{}
+	synctest.Test(t, func(t *testing.T) {
+		runFor(t, 8*time.Hour, newFollower(server, schedule))
+		time.Sleep(3*24*time.Hour + 30*time.Minute)
+		f := newFollower(server, schedule)
+		time.AfterFunc(2*time.Hour, func() { f.poll.fire(newCommit) }) // a webhook, SIGHUP, hotpatch sync
+		runFor(t, 48*time.Hour, f)
+	})
+	var got []string
+	for _, p := range server.polls {
+		got = append(got, p.UTC().Format("2 15:04"))
+	}
+	if want := []string{"1 00:00", "1 06:00", "4 08:30", "4 10:30", "5 06:00", "6 06:00"}; !slices.Equal(got, want) {
+		t.Errorf("polled at %q, want %q", got, want)
+	}
+}
+
+// Berlin's clocks are put forward on March 26, 2000, at 02:00, and back on October 29.
+func TestEachNightHasOnePoll(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nights := map[string][]string{}
+	for _, p := range pollsWithin(t, 366*24*time.Hour, 0, "CRON_TZ=Europe/Berlin 30 2 * * *", false)[1:] {
+		p = p.In(berlin)
+		nights[p.Format(time.DateOnly)] = append(nights[p.Format(time.DateOnly)], p.Format("15:04Z07"))
+	}
+	for night, polls := range nights {
+		if len(polls) != 1 {
+			t.Errorf("%s: polled at %q", night, polls)
+		}
+	}
+	if forward, back := nights["2000-03-26"], nights["2000-10-29"]; len(nights) != 366 || !slices.Equal(forward, []string{"03:30+02"}) || !slices.Equal(back, []string{"02:30+02"}) {
+		t.Errorf("%d nights; clocks put forward: %q, back: %q", len(nights), forward, back)
 	}
 }
 
