@@ -53,19 +53,26 @@ func pgpKey(t *testing.T, passphrase string) (file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	public := armored(t, openpgp.PublicKeyType, entity.Serialize)
-	t.Setenv("GNUPGHOME", t.TempDir())
-	gpg := exec.Command("gpg", "--batch", "--no-autostart", "--import")
-	gpg.Stdin = strings.NewReader(public)
-	if out, err := gpg.CombinedOutput(); err != nil {
-		t.Fatalf("gpg: %v\n%s", err, out)
-	}
+	known(t, entity)
 	if passphrase != "" {
 		if err := entity.EncryptPrivateKeys([]byte(passphrase), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return private(t, armored(t, openpgp.PrivateKeyType, func(w io.Writer) error { return entity.SerializePrivateWithoutSigning(w, nil) }))
+}
+
+// known has gpg know a key, whose public half it returns.
+func known(t *testing.T, entity *openpgp.Entity) (public string) {
+	t.Helper()
+	public = armored(t, openpgp.PublicKeyType, entity.Serialize)
+	t.Setenv("GNUPGHOME", t.TempDir())
+	gpg := exec.Command("gpg", "--batch", "--no-autostart", "--import")
+	gpg.Stdin = strings.NewReader(public)
+	if out, err := gpg.CombinedOutput(); err != nil {
+		t.Fatalf("gpg: %v\n%s", err, out)
+	}
+	return public
 }
 
 func armored(t *testing.T, kind string, serialize func(io.Writer) error) string {

@@ -145,14 +145,15 @@ func (s signers) judgeSSH(signed, armored []byte, at time.Time) error {
 	return fmt.Errorf("is signed by the SSH key %s, %s", shown, why)
 }
 
-// unfit says why a signer's signature of a commit of that time does not count.
+// unfit says why a signer's signature of that time does not count. Both ends are part
+// of a signer's time, as for ssh-keygen.
 func (s sshSigner) unfit(at time.Time) string {
 	switch {
 	case s.namespaces != "" && !hasWord(s.namespaces, gitNamespace):
 		return "which " + s.who + " has for " + s.namespaces + " and not for git"
 	case !s.after.IsZero() && at.Before(s.after):
 		return "which is " + s.who + "'s from " + s.after.Format(time.RFC3339) + " only"
-	case !s.before.IsZero() && !at.Before(s.before):
+	case !s.before.IsZero() && at.After(s.before):
 		return "which was " + s.who + "'s until " + s.before.Format(time.RFC3339)
 	}
 	return ""
@@ -167,6 +168,8 @@ func hasWord(list, word string) bool {
 	return false
 }
 
+// judgePGP goes by the time that it is now, as gpg does: what a key that has expired
+// signed counts no more, whatever time stands there.
 func (s signers) judgePGP(signed, armored []byte) error {
 	_, err := openpgp.CheckArmoredDetachedSignature(s.pgp, bytes.NewReader(signed), bytes.NewReader(armored), nil)
 	var forged pgperrors.SignatureError

@@ -43,13 +43,20 @@ func (s *Source) verify(snapshot *Snapshot) error {
 	return nil
 }
 
+// judgeCommit goes by the committer's time, as git does: the author's is that of the
+// work, which who amends or rebases it keeps.
 func (s signers) judgeCommit(of *Snapshot) error {
-	raw, err := readRaw(of.store, plumbing.CommitObject, plumbing.NewHash(of.Commit))
+	hash := plumbing.NewHash(of.Commit)
+	commit, err := object.GetCommit(of.store, hash)
+	if err != nil {
+		return fmt.Errorf("cannot be read: %w", err)
+	}
+	raw, err := readRaw(of.store, plumbing.CommitObject, hash)
 	if err != nil {
 		return fmt.Errorf("cannot be read: %w", err)
 	}
 	signed, signature := cutSignature(raw)
-	return s.judge(signed, signature, of.Time)
+	return s.judge(signed, signature, commit.Committer.When)
 }
 
 // judgeTag: where tags are followed it is the tag that must be signed. Whoever could
