@@ -30,6 +30,9 @@ func (r *remote) sshConfig(e *transport.Endpoint) (*ssh.ClientConfig, error) {
 	if a.SSHKeyFile == "" || a.KnownHostsFile == "" {
 		return nil, errors.New("over SSH it needs a private key and the host's keys: set --git-ssh-key-file and --git-known-hosts-file")
 	}
+	if _, _, err := sshProxy(sshAddress(e)); err != nil {
+		return nil, err
+	}
 	key, err := r.sshKey.get(a.SSHKeyFile, a.SSHPassphraseFile, openSSH)
 	if err != nil {
 		return nil, err

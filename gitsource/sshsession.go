@@ -16,7 +16,6 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/net/proxy"
 )
 
 // sshTransport takes the place of go-git's own, which shakes hands without a
@@ -76,10 +75,10 @@ func (s *sshSession) advertised() (*packp.AdvRefs, error) {
 	return refs, nil
 }
 
-// open dials, through ALL_PROXY if that is set, shakes hands and starts the command.
+// open connects, shakes hands and starts the command.
 func (s *sshSession) open() error {
 	address := sshAddress(s.endpoint)
-	conn, err := proxy.Dial(s.ctx, "tcp", address)
+	conn, err := dialSSH(s.ctx, address)
 	if err != nil {
 		return err
 	}
