@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http/httpproxy"
+
+	"hotpatch.dev/hotpatch/internal/authorities"
 )
 
 // web is how a remote gets to servers over HTTP: through proxies, with a client's
@@ -105,15 +107,15 @@ func (w *web) read() ([]string, error) {
 	return held, nil
 }
 
-func (w *web) tls(authorities, certificate, key string) (*tls.Config, error) {
+func (w *web) tls(bundle, certificate, key string) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if w.auth.CAFile != "" {
 		pool, err := x509.SystemCertPool()
 		if err != nil {
 			pool = x509.NewCertPool()
 		}
-		if !pool.AppendCertsFromPEM([]byte(authorities)) {
-			return nil, fmt.Errorf("%s holds no certificate in PEM form", w.auth.CAFile)
+		if err := authorities.Add(pool, bundle); err != nil {
+			return nil, fmt.Errorf("%s %w", w.auth.CAFile, err)
 		}
 		config.RootCAs = pool
 	}

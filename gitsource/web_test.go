@@ -82,6 +82,8 @@ func TestClientCertificates(t *testing.T) {
 	fails("--git-ca-file")
 	rotate(auth.CAFile, "garbage")
 	fails("holds no certificate in PEM form")
+	rotate(auth.CAFile, own.PEM()+others.PEM()[:100])
+	fails(auth.CAFile + " holds certificates, but number 2 of 2 cannot be read")
 	rotate(auth.CAFile, own.PEM())
 	if _, err := s.Newer(t.Context(), known); err != nil {
 		t.Errorf("with its authority again: %v", err)

@@ -9,6 +9,8 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"hotpatch.dev/hotpatch/internal/authorities"
 )
 
 const handshakeTimeout = 5 * time.Second
@@ -64,8 +66,8 @@ func (t SidecarTLS) config() (*tls.Config, error) {
 		return nil, fmt.Errorf("read --sidecar-ca-file: %w", err)
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName, RootCAs: x509.NewCertPool()}
-	if !c.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("--sidecar-ca-file %s holds no certificate", t.CAFile)
+	if err := authorities.Add(c.RootCAs, string(pem)); err != nil {
+		return nil, fmt.Errorf("--sidecar-ca-file %s %w", t.CAFile, err)
 	}
 	if t.CertFile == "" {
 		return c, nil

@@ -77,7 +77,7 @@ func upstream(t *testing.T, version string) api.DesiredFile {
 }
 
 func TestSidecarsAreCalledOverHTTPS(t *testing.T) {
-	address, dir, over, _, _ := secured(t)
+	address, dir, over, _, ca := secured(t)
 	if err := newSidecars("", over).update(context.Background(), address, "", upstream(t, "v1")); err != nil {
 		t.Fatal(err)
 	}
@@ -85,11 +85,15 @@ func TestSidecarsAreCalledOverHTTPS(t *testing.T) {
 		t.Errorf("on disk: %q, %v", got, err)
 	}
 
-	nobody, other, stranger := over, over, over
+	nobody, other, stranger, halved := over, over, over, over
 	nobody.CertFile, nobody.KeyFile = "", ""
 	other.ServerName = "somebody-else"
 	stranger.CAFile = t.TempDir() + "/ca.crt"
 	if err := os.WriteFile(stranger.CAFile, []byte(certtest.New(t).PEM()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	halved.CAFile = t.TempDir() + "/ca.crt"
+	if err := os.WriteFile(halved.CAFile, []byte(ca.PEM()+ca.PEM()[:100]), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for what, c := range map[string]struct {
@@ -100,6 +104,7 @@ func TestSidecarsAreCalledOverHTTPS(t *testing.T) {
 		"no certificate":               {nobody, "answers 401: unauthorized: show a certificate"},
 		"a server of another name":     {other, "not somebody-else"},
 		"a server of nobody we know":   {stranger, "unknown authority"},
+		"authorities cut short":        {halved, "ca.crt holds certificates, but number 2 of 2 cannot be read"},
 		"an authority that is missing": {SidecarTLS{CAFile: "/nowhere/ca.crt", ServerName: "hotpatch-sidecar"}, "read --sidecar-ca-file"},
 	} {
 		err := newSidecars("", c.over).update(context.Background(), address, "", upstream(t, "v2"))

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"hotpatch.dev/hotpatch/internal/authorities"
 	"hotpatch.dev/hotpatch/internal/logging"
 )
 
@@ -92,8 +93,8 @@ func (k *keys) read() (*tls.Config, error) {
 		return nil, err
 	}
 	c.ClientCAs = x509.NewCertPool()
-	if !c.ClientCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate", k.files.ClientCAFile)
+	if err := authorities.Add(c.ClientCAs, string(pem)); err != nil {
+		return nil, fmt.Errorf("%s %w", k.files.ClientCAFile, err)
 	}
 	// Probes come without one: who may post is for the handler to say.
 	c.ClientAuth = tls.VerifyClientCertIfGiven

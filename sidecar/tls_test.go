@@ -64,3 +64,17 @@ func TestClientCertificates(t *testing.T) {
 		t.Errorf("the reconciler: %d %q", code, body)
 	}
 }
+
+// A caller's authority must not be missing without a word.
+func TestBrokenAuthoritiesOfCallersAreRefused(t *testing.T) {
+	c, dir := certtest.New(t), t.TempDir()
+	c.Write(dir, c.Pair("sidecar.example"))
+	authorities := dir + "/ca.crt"
+	if err := os.WriteFile(authorities, []byte(c.PEM()+c.PEM()[:100]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := newKeys(t.Context(), &TLS{CertFile: dir + "/tls.crt", KeyFile: dir + "/tls.key", ClientCAFile: authorities})
+	if want := authorities + " holds certificates, but number 2 of 2 cannot be read"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %q", err, want)
+	}
+}

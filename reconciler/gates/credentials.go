@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"hotpatch.dev/hotpatch/internal/authorities"
 )
 
 // Credentials is a directory with one for each name, as Secrets are mounted. They
@@ -65,8 +67,9 @@ func (c *credential) load(dir string) error {
 		return errors.New("there is no file hosts, or it is empty; mount a Secret with one, which names host or host:port of the servers that they are for")
 	}
 	if ca, given := files["ca.crt"]; given {
-		if c.roots = x509.NewCertPool(); !c.roots.AppendCertsFromPEM([]byte(ca)) {
-			return errors.New("file ca.crt holds no certificate in PEM")
+		c.roots = x509.NewCertPool()
+		if err := authorities.Add(c.roots, ca); err != nil {
+			return fmt.Errorf("file ca.crt %w", err)
 		}
 	}
 	return c.fill(files)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"hotpatch.dev/hotpatch/api"
+	"hotpatch.dev/hotpatch/internal/certtest"
 )
 
 // mounted writes the files of a credential, as kubelet mounts a Secret.
@@ -87,6 +88,8 @@ func TestCredentialsGoNowhereElse(t *testing.T) {
 	mounted(t, dir, "both", map[string]string{"token": "s3cret", "username": "ann", "hosts": host})
 	mounted(t, dir, "broken", map[string]string{"headers": "s3cret", "hosts": host})
 	mounted(t, dir, "untrusted", map[string]string{"ca.crt": "s3cret", "hosts": host})
+	ca := certtest.New(t).PEM()
+	mounted(t, dir, "halved", map[string]string{"ca.crt": ca + ca[:len(ca)/2], "hosts": host})
 	mounted(t, dir, "good", map[string]string{"token": "s3cret", "hosts": host})
 	m := New(nil, loopback, dir)
 	for name, words := range map[string]string{
@@ -96,6 +99,7 @@ func TestCredentialsGoNowhereElse(t *testing.T) {
 		"both":      "give either token, or username and password",
 		"broken":    `file headers: want lines such as "X-Scope-OrgID: games"`,
 		"untrusted": "file ca.crt holds no certificate",
+		"halved":    "file ca.crt holds certificates, but number 2 of 2 cannot be read",
 		"good":      "it redirects, and credentials good go nowhere else",
 	} {
 		a := api.Analysis{HTTP: &api.HTTPMeasure{URL: server.URL + "/away", Credentials: name}}
