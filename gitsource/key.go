@@ -1,9 +1,9 @@
 package gitsource
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"golang.org/x/crypto/ssh"
@@ -49,9 +49,14 @@ func openSSH(key, passphrase string) (ssh.Signer, error) {
 			return nil, errLocked
 		}
 		private, err = ssh.ParsePrivateKeyWithPassphrase([]byte(key), []byte(passphrase))
+		// A key in PEM has no mark of the right one: some open it to rubbish, of which
+		// other libraries complain.
+		if err != nil && !strings.HasPrefix(err.Error(), "ssh: ") {
+			return nil, errors.New("the passphrase in its file does not fit")
+		}
 	}
-	if errors.Is(err, x509.IncorrectPasswordError) {
-		return nil, errors.New("the passphrase in its file does not fit")
+	if err != nil && strings.Contains(key, "-----BEGIN ENCRYPTED PRIVATE KEY-----") {
+		return nil, errors.New("it is locked in a way that is not read here, PKCS #8: ssh-keygen -p -f FILE writes it in another one")
 	}
 	return private, err
 }
