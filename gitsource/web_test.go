@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -55,12 +54,6 @@ func TestClientCertificates(t *testing.T) {
 		t.Errorf("write: %v", err)
 	}
 
-	rotate := func(file, content string) {
-		t.Helper()
-		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
 	fails := func(want string) {
 		t.Helper()
 		if _, err := s.Newer(t.Context(), known); err == nil || !strings.Contains(err.Error(), want) {
@@ -68,23 +61,23 @@ func TestClientCertificates(t *testing.T) {
 		}
 	}
 	strange := others.Pair("stranger")
-	rotate(auth.ClientCertFile, strange.Cert)
+	rotate(t, auth.ClientCertFile, strange.Cert)
 	fails("private key does not match")
-	rotate(auth.ClientKeyFile, strange.Key)
+	rotate(t, auth.ClientKeyFile, strange.Key)
 	fails("check --git-client-cert-file")
 	shown = clients.Pair("hotpatch")
-	rotate(auth.ClientCertFile, shown.Cert)
-	rotate(auth.ClientKeyFile, shown.Key)
+	rotate(t, auth.ClientCertFile, shown.Cert)
+	rotate(t, auth.ClientKeyFile, shown.Key)
 	if _, err := s.Newer(t.Context(), known); err != nil {
 		t.Errorf("after the rotation: %v", err)
 	}
-	rotate(auth.CAFile, others.PEM())
+	rotate(t, auth.CAFile, others.PEM())
 	fails("--git-ca-file")
-	rotate(auth.CAFile, "garbage")
+	rotate(t, auth.CAFile, "garbage")
 	fails("holds no certificate in PEM form")
-	rotate(auth.CAFile, own.PEM()+others.PEM()[:100])
+	rotate(t, auth.CAFile, own.PEM()+others.PEM()[:100])
 	fails(auth.CAFile + " holds certificates, but number 2 of 2 cannot be read")
-	rotate(auth.CAFile, own.PEM())
+	rotate(t, auth.CAFile, own.PEM())
 	if _, err := s.Newer(t.Context(), known); err != nil {
 		t.Errorf("with its authority again: %v", err)
 	}
