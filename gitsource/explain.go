@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"os/exec"
 	"strings"
 	"syscall"
 
@@ -43,6 +44,8 @@ func (r *remote) explain(what string, err error) error {
 		hint = "; check the proxy in HTTPS_PROXY"
 	case r.Commit != "" && strings.Contains(err.Error(), "not our ref"):
 		hint = "; it has no such commit, or hands out tips alone: uploadpack.allowReachableSHA1InWant changes that"
+	case errors.Is(err, exec.ErrNotFound):
+		hint = "; file:// needs git's own program in PATH, which the reconciler's image does not have: use https:// or ssh:// there"
 	case strings.Contains(err.Error(), "invalid pkt-len"):
 		hint = "; what answers there is not a Git server"
 	}
