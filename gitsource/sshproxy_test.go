@@ -42,7 +42,7 @@ func newSOCKS(t *testing.T, to string) (string, *atomic.Int64) {
 				if err != nil {
 					return
 				}
-				go pipe(here, there, &atomic.Int64{})
+				go pipe(here, here, there)
 				_, _ = io.Copy(there, here)
 				there.Close()
 			}()
