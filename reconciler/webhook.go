@@ -33,7 +33,7 @@ type webhooks struct {
 	branch     string // pushes to others are no news; "": those of tags are
 	poll       func()
 	metrics    *metrics
-	seen       *lru.Cache // deliveries, by the digest of ID and body
+	seen       *lru.Cache // deliveries that have an ID, by the digest of it and the body
 }
 
 func newWebhooks(secretFile, branch string, m *metrics, poll func()) *webhooks {
@@ -41,11 +41,12 @@ func newWebhooks(secretFile, branch string, m *metrics, poll func()) *webhooks {
 }
 
 // deliveryHeaders tell one delivery from another; that of Standard Webhooks is signed.
-var deliveryHeaders = []string{standardwebhooks.HeaderWebhookID, "X-GitHub-Delivery", "X-Forgejo-Delivery", "X-Gitea-Delivery", "X-Gitlab-Event-UUID", "X-Request-UUID", "X-Hotpatch-Delivery"}
+// The last is Bitbucket's server's, and what proxies give to whatever has none.
+var deliveryHeaders = []string{standardwebhooks.HeaderWebhookID, "X-GitHub-Delivery", "X-Forgejo-Delivery", "X-Gitea-Delivery", "X-Gogs-Delivery", "X-Gitlab-Event-UUID", "X-Request-UUID", "X-Hotpatch-Delivery", "X-Request-Id"}
 
 // eventHeaders say what happened, and pushes are the events that matter.
 var (
-	eventHeaders = []string{"X-Forgejo-Event", "X-Gitea-Event", "X-GitHub-Event", "X-Gitlab-Event", "X-Event-Key"}
+	eventHeaders = []string{"X-Forgejo-Event", "X-Gitea-Event", "X-Gogs-Event", "X-GitHub-Event", "X-Gitlab-Event", "X-Event-Key"}
 	pushes       = map[string]bool{"push": true, "Push Hook": true, "Tag Push Hook": true, "repo:push": true, "repo:refs_changed": true}
 )
 
@@ -126,7 +127,12 @@ func (h *webhooks) follows(ref string) bool {
 	return branch == h.branch
 }
 
+// repeated: two pushes can have the same body, and only an ID says that they are one.
+// Whoever repeats one without it has the server polled once more, and nothing else.
 func (h *webhooks) repeated(id string, body []byte) bool {
+	if id == "" {
+		return false
+	}
 	key := sha256.Sum256(append([]byte(id+"\n"), body...))
 	if _, seen := h.seen.Get(key); seen {
 		return true
@@ -153,17 +159,24 @@ type push struct {
 	} `json:"changes"`
 }
 
-// pushed lists the refs that a delivery names. GitHub can send it as a form.
-func pushed(header http.Header, body []byte) (refs []string, err error) {
-	if kind, _, _ := mime.ParseMediaType(header.Get("Content-Type")); kind == "application/x-www-form-urlencoded" {
-		form, err := url.ParseQuery(string(body))
-		if err != nil {
-			return nil, errors.New("the form cannot be read")
-		}
-		body = []byte(form.Get("payload"))
+// unwrapped is the JSON of a body. GitHub can send it as a form; curl calls whatever it
+// posts a form.
+func unwrapped(header http.Header, body []byte) []byte {
+	kind, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
+	if kind != "application/x-www-form-urlencoded" {
+		return body
 	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil || !form.Has("payload") {
+		return body
+	}
+	return []byte(form.Get("payload"))
+}
+
+// pushed lists the refs that a delivery names.
+func pushed(header http.Header, body []byte) (refs []string, err error) {
 	var p push
-	if err := json.Unmarshal(body, &p); err != nil {
+	if err := json.Unmarshal(unwrapped(header, body), &p); err != nil {
 		return nil, errors.New("want JSON")
 	}
 	named := []string{p.Ref}

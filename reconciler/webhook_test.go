@@ -84,13 +84,16 @@ func TestForgesAreHeard(t *testing.T) {
 			return []string{"X-GitHub-Event", "push", "X-GitHub-Delivery", "1", "X-Hub-Signature-256", "sha256=" + hmacOf(b)}
 		}},
 		"GitHub, as a form": {form(ours), form(other), func(b string) []string {
-			return []string{"Content-Type", "application/x-www-form-urlencoded", "X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256=" + hmacOf(b)}
+			return []string{"Content-Type", "application/x-www-form-urlencoded", "X-GitHub-Event", "push", "X-GitHub-Delivery", "1", "X-Hub-Signature-256", "sha256=" + hmacOf(b)}
 		}},
 		"Gitea": {ours, other, func(b string) []string {
 			return []string{"X-Gitea-Event", "push", "X-GitHub-Event", "push", "X-Gitea-Delivery", "1", "X-Gitea-Signature", hmacOf(b), "X-Hub-Signature-256", "sha256=" + hmacOf(b)}
 		}},
 		"Forgejo": {ours, other, func(b string) []string {
 			return []string{"X-Forgejo-Event", "push", "X-Forgejo-Delivery", "2", "X-Forgejo-Signature", hmacOf(b)}
+		}},
+		"Gogs": {ours, other, func(b string) []string {
+			return []string{"X-Gogs-Event", "push", "X-Gogs-Delivery", "1", "X-Gogs-Signature", hmacOf(b)}
 		}},
 		"GitLab": {ours, other, func(string) []string {
 			return []string{"X-Gitlab-Event", "Push Hook", "X-Gitlab-Event-UUID", "1", "X-Gitlab-Token", hookSecret}
@@ -118,6 +121,42 @@ func TestForgesAreHeard(t *testing.T) {
 		if code, said := deliver(t, server, c.ours, c.headers(c.ours)...); code != 200 || *polls != 1 {
 			t.Errorf("%s, once more: %d %s, %d polls", forge, code, said, *polls)
 		}
+	}
+}
+
+// What docs/git.md has people post by curl, which calls it a form, is the same for each
+// push; and of two pushes with the same body only an ID could say that they are one.
+func TestEachDeliveryWithoutAnIDPolls(t *testing.T) {
+	body := `{"ref": "refs/heads/main"}`
+	for name, headers := range map[string][]string{
+		"curl":           {"X-Hotpatch-Signature", "sha256=" + hmacOf(body), "Content-Type", "application/x-www-form-urlencoded"},
+		"JSON":           {"X-Hotpatch-Signature", "sha256=" + hmacOf(body), "Content-Type", "application/json"},
+		"GitLab's token": {"X-Gitlab-Token", hookSecret, "X-Gitlab-Event", "Push Hook"},
+	} {
+		server, polls := hooked(t)
+		for n := 1; n <= 2; n++ {
+			if code, said := deliver(t, server, body, headers...); code != 202 || *polls != n {
+				t.Errorf("%s, call %d: %d %s, %d polls", name, n, code, said, *polls)
+			}
+		}
+	}
+}
+
+// Deliveries by two IDs are two, whatever their bodies, and those of two bodies are, too:
+// GitLab's ID is the same where one event brings another.
+func TestDeliveriesAreToldApartByIDAndBody(t *testing.T) {
+	server, polls := hooked(t)
+	for n, c := range []struct {
+		id, after string
+		code      int
+	}{{"1", "a", 202}, {"2", "a", 202}, {"1", "b", 202}, {"2", "a", 200}, {"1", "a", 200}} {
+		body := `{"ref":"refs/heads/main","after":"` + c.after + `"}`
+		if code, said := deliver(t, server, body, "X-Gitlab-Token", hookSecret, "X-Gitlab-Event-UUID", c.id); code != c.code {
+			t.Errorf("delivery %d: %d %s", n, code, said)
+		}
+	}
+	if *polls != 3 {
+		t.Errorf("%d polls, want 3", *polls)
 	}
 }
 
@@ -150,6 +189,9 @@ func TestWebhooksAreSigned(t *testing.T) {
 			t.Errorf("%s: %d %s", name, code, said)
 		}
 	}
+	if code, said := deliver(t, server, body, "X-Gogs-Event", "create", "X-Gogs-Signature", hmacOf(body)); code != 200 {
+		t.Errorf("another event of Gogs: %d %s", code, said)
+	}
 	if *polls != 0 {
 		t.Errorf("%d polls", *polls)
 	}
@@ -181,6 +223,7 @@ func TestWebhooksNeedASecret(t *testing.T) {
 func FuzzWebhookBody(f *testing.F) {
 	f.Add([]byte(`{"ref":"refs/heads/main"}`), "application/json")
 	f.Add([]byte(`payload=%7B%22ref%22%3A%22main%22%7D`), "application/x-www-form-urlencoded")
+	f.Add([]byte(`{"ref": "refs/heads/main"}`), "application/x-www-form-urlencoded")
 	f.Add([]byte(`{"push":{"changes":[{"new":null,"old":{"name":"main"}}]},"changes":[{"ref":{"id":"x"}}]}`), "")
 	f.Fuzz(func(t *testing.T, body []byte, kind string) {
 		refs, err := pushed(http.Header{"Content-Type": {kind}}, body)
