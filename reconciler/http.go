@@ -34,7 +34,7 @@ type endpoints struct {
 	ready     func() error
 	followed  func() error // why Git cannot be read
 	recorded  func() error // why results are not committed
-	poll      func()
+	poll      func(ctx context.Context, passed bool) error
 	tokenFile string // of POST /trigger; "" lets everyone in
 	webhooks  *webhooks
 }
@@ -76,10 +76,18 @@ func (e *endpoints) trigger(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		http.Error(w, "send the trigger's token as Authorization: Bearer …", http.StatusUnauthorized)
 	default:
-		e.poll()
-		w.WriteHeader(http.StatusAccepted)
-		fmt.Fprintln(w, "polling")
+		e.polled(w, r)
 	}
+}
+
+func (e *endpoints) polled(w http.ResponseWriter, r *http.Request) {
+	if err := e.poll(r.Context(), r.Header.Get(passedOn) != ""); err != nil {
+		w.Header().Set("Retry-After", retryAfter)
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	w.WriteHeader(http.StatusAccepted)
+	fmt.Fprintln(w, "polling")
 }
 
 // authorized reads the token each time, because mounted Secrets rotate.

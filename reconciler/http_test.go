@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -44,7 +45,7 @@ func TestTriggerWantsItsToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	polls := 0
-	url := serveEndpoints(t, &endpoints{metrics: newMetrics(), files: &files{}, poll: func() { polls++ }, tokenFile: file}) + "/trigger"
+	url := serveEndpoints(t, &endpoints{metrics: newMetrics(), files: &files{}, poll: func(context.Context, bool) error { polls++; return nil }, tokenFile: file}) + "/trigger"
 
 	for header, want := range map[string]int{"": 401, "Bearer wrong": 401, "Bearer ": 401, "Bearer s3cret": 202} {
 		if code, _ := call(t, "POST", url, http.Header{"Authorization": {header}}); code != want {

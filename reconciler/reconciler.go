@@ -54,10 +54,12 @@ type Reconciler struct {
 	jobs      *jobs
 	retries   *retries
 	metrics   *metrics
+	standby   *standby
 
 	// held lists the pods of a namespace that follow the reconciler of another.
 	held  func(ctx context.Context, namespace, by string) ([]kube.Pod, error)
 	lead  func(ctx context.Context, work func(context.Context) error) error
+	leads atomic.Bool
 	state atomic.Pointer[error] // why this process is not ready
 }
 
@@ -130,6 +132,7 @@ func newReconciler(ctx context.Context, o Options) (*Reconciler, error) {
 	r.lead = func(ctx context.Context, work func(context.Context) error) error {
 		return cluster.Lead(ctx, o.Namespace, o.Identity, work)
 	}
+	r.standby = newStandby(o, func(ctx context.Context) (string, error) { return cluster.Leader(ctx, o.Namespace) })
 	return r, nil
 }
 
@@ -149,6 +152,8 @@ var errNoPassYet = errors.New("no pass has ended yet: waiting for Git, see the l
 // when the last result is recorded.
 func (r *Reconciler) work(ctx context.Context) error {
 	r.setState(errNoPassYet)
+	r.leads.Store(true)
+	defer context.AfterFunc(ctx, func() { r.leads.Store(false) })()
 	logging.From(ctx).Info("leading")
 	records, err := r.recorder.load(ctx)
 	if err != nil {
@@ -194,7 +199,7 @@ func (r *Reconciler) listen(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-hangups:
-			r.follower.poll.fire(newCommit)
+			_ = r.poll(ctx, false) // it is logged
 		case <-ticker.C:
 			r.trigger.fire(resync)
 		}
@@ -202,16 +207,15 @@ func (r *Reconciler) listen(ctx context.Context) {
 }
 
 func (r *Reconciler) endpoints() http.Handler {
-	poll := func() { r.follower.poll.fire(newCommit) }
 	e := &endpoints{
 		metrics:   r.metrics,
 		files:     r.files,
 		ready:     func() error { return *r.state.Load() },
 		followed:  r.follower.holdup,
 		recorded:  r.recorder.holdup,
-		poll:      poll,
+		poll:      r.poll,
 		tokenFile: r.options.TriggerTokenFile,
-		webhooks:  newWebhooks(r.options.WebhookSecretFile, r.options.follows(), r.metrics, poll),
+		webhooks:  newWebhooks(r.options.WebhookSecretFile, r.options.follows(), r.metrics, func(ctx context.Context) error { return r.poll(ctx, false) }),
 	}
 	return e.handler()
 }

@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -31,12 +32,12 @@ const (
 type webhooks struct {
 	secretFile string // read at each delivery; "": there are none
 	branch     string // pushes to others are no news; "": those of tags are
-	poll       func()
+	poll       func(ctx context.Context) error
 	metrics    *metrics
 	seen       *lru.Cache // deliveries that have an ID, by the digest of it and the body
 }
 
-func newWebhooks(secretFile, branch string, m *metrics, poll func()) *webhooks {
+func newWebhooks(secretFile, branch string, m *metrics, poll func(context.Context) error) *webhooks {
 	return &webhooks{secretFile, branch, poll, m, lru.New(maxSeen)}
 }
 
@@ -51,10 +52,13 @@ var (
 )
 
 // ServeHTTP answers POST /webhook: 202 if the Git server is polled now, 200 if there
-// is no reason to.
+// is no reason to, 503 if there is and nobody does.
 func (h *webhooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	code, result, words := h.take(w, r)
 	h.metrics.webhooks.WithLabelValues(result).Inc()
+	if code == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", retryAfter)
+	}
 	if code >= http.StatusBadRequest {
 		http.Error(w, words, code)
 		return
@@ -82,11 +86,11 @@ func (h *webhooks) take(w http.ResponseWriter, r *http.Request) (code int, resul
 	if err := signed(r.Header, body, secrets); err != nil {
 		return http.StatusUnauthorized, "refused", err.Error()
 	}
-	return h.judge(r.Header, body)
+	return h.judge(r.Context(), r.Header, body)
 }
 
 // judge tells news from the rest of what is signed.
-func (h *webhooks) judge(header http.Header, body []byte) (code int, result, words string) {
+func (h *webhooks) judge(ctx context.Context, header http.Header, body []byte) (code int, result, words string) {
 	if event := first(header, eventHeaders); event != "" && !pushes[event] {
 		return http.StatusOK, "ignored", fmt.Sprintf("the event %.40q is no push", event)
 	}
@@ -97,10 +101,16 @@ func (h *webhooks) judge(header http.Header, body []byte) (code int, result, wor
 	if !h.concerns(refs) {
 		return http.StatusOK, "ignored", "nothing was pushed that is followed"
 	}
-	if h.repeated(first(header, deliveryHeaders), body) {
+	delivery := deliveryOf(first(header, deliveryHeaders), body)
+	if _, taken := h.seen.Get(delivery); taken {
 		return http.StatusOK, "repeated", "this delivery was taken before"
 	}
-	h.poll()
+	if err := h.poll(ctx); err != nil {
+		return http.StatusServiceUnavailable, "failed", err.Error()
+	}
+	if delivery != nil {
+		h.seen.Add(delivery, struct{}{}) // not before: the forge may send it again
+	}
 	return http.StatusAccepted, "taken", "polling"
 }
 
@@ -127,18 +137,14 @@ func (h *webhooks) follows(ref string) bool {
 	return branch == h.branch
 }
 
-// repeated: two pushes can have the same body, and only an ID says that they are one.
-// Whoever repeats one without it has the server polled once more, and nothing else.
-func (h *webhooks) repeated(id string, body []byte) bool {
+// deliveryOf tells one from another; nil: from none. Two pushes can have the same body,
+// and only an ID says that they are one. Whoever repeats one without it has the server
+// polled once more, and nothing else.
+func deliveryOf(id string, body []byte) any {
 	if id == "" {
-		return false
+		return nil
 	}
-	key := sha256.Sum256(append([]byte(id+"\n"), body...))
-	if _, seen := h.seen.Get(key); seen {
-		return true
-	}
-	h.seen.Add(key, struct{}{})
-	return false
+	return sha256.Sum256(append([]byte(id+"\n"), body...))
 }
 
 // push is what forges say of one, as far as it matters: GitHub, GitLab, Gitea,

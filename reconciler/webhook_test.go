@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"bytes"
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -33,7 +34,7 @@ func hookedBy(t testing.TB, secrets string) (server *httptest.Server, polls *int
 	}
 	polls = new(int)
 	m := newMetrics()
-	e := &endpoints{metrics: m, files: &files{}, webhooks: newWebhooks(file, "main", m, func() { *polls++ })}
+	e := &endpoints{metrics: m, files: &files{}, webhooks: newWebhooks(file, "main", m, func(context.Context) error { *polls++; return nil })}
 	server = httptest.NewServer(e.handler())
 	t.Cleanup(server.Close)
 	return server, polls, file
@@ -210,7 +211,7 @@ func TestPushesOfTagsAreNews(t *testing.T) {
 func TestWebhooksNeedASecret(t *testing.T) {
 	m := newMetrics()
 	for file, want := range map[string]int{"": 404, "/nowhere/secret": 500} {
-		e := &endpoints{metrics: m, files: &files{}, webhooks: newWebhooks(file, "main", m, func() { t.Error("polled") })}
+		e := &endpoints{metrics: m, files: &files{}, webhooks: newWebhooks(file, "main", m, func(context.Context) error { t.Error("polled"); return nil })}
 		server := httptest.NewServer(e.handler())
 		if code, said := deliver(t, server, "{}", "X-Gitlab-Token", ""); code != want || strings.Contains(said, "/nowhere") {
 			t.Errorf("%q: %d %s", file, code, said)

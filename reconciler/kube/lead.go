@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
@@ -63,6 +64,27 @@ func (c *Cluster) Lead(ctx context.Context, namespace, identity string, work fun
 	case held := <-leading:
 		return whileHeld(ctx, held, work)
 	}
+}
+
+// Leader is the host under which the holder of the lease is reached: it is named after
+// its pod. An address is soon given to the next pod, so one that runs no more has none.
+func (c *Cluster) Leader(ctx context.Context, namespace string) (host string, err error) {
+	lease, err := c.client.CoordinationV1().Leases(namespace).Get(ctx, LeaseName, metav1.GetOptions{})
+	if err != nil {
+		return "", fmt.Errorf("see who leads: %w", err)
+	}
+	if lease.Spec.HolderIdentity == nil || *lease.Spec.HolderIdentity == "" {
+		return "", fmt.Errorf("nobody holds the lease %s/%s", namespace, LeaseName)
+	}
+	holder := *lease.Spec.HolderIdentity
+	pod, err := c.client.CoreV1().Pods(namespace).Get(ctx, holder, metav1.GetOptions{})
+	if err != nil {
+		return "", fmt.Errorf("see where %s is, who leads: %w", holder, err)
+	}
+	if pod.Status.PodIP == "" || pod.Status.Phase != corev1.PodRunning {
+		return "", fmt.Errorf("%s, who leads, does not run (%s, address %q)", holder, pod.Status.Phase, pod.Status.PodIP)
+	}
+	return pod.Status.PodIP, nil
 }
 
 // whileHeld runs work until it returns, ctx ends, or the lease is lost.

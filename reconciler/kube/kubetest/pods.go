@@ -67,6 +67,16 @@ func (s *Server) selected(selector labels.Selector) (pods []*corev1.Pod) {
 	return pods
 }
 
+func (s *Server) pod(r *http.Request) (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pod := s.pods[r.PathValue("name")]
+	if pod == nil {
+		return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "pods"}, r.PathValue("name"))
+	}
+	return pod, nil
+}
+
 func (s *Server) list(r *http.Request) (any, error) {
 	selector, err := labels.Parse(r.URL.Query().Get("labelSelector"))
 	if err != nil {

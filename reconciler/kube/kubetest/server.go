@@ -1,6 +1,6 @@
 // Package kubetest is a Kubernetes API server for tests, over HTTP: as much of one
 // as the reconciler's own process asks for. It has the pods of one namespace, which
-// are listed, watched and annotated, a Deployment for each value of their label app,
+// are read, listed, watched and annotated, a Deployment for each value of their label app,
 // and Leases.
 //
 // It promises what decisions hang on: versions that grow with each write, watches
@@ -102,6 +102,7 @@ func (s *Server) routes() http.Handler {
 		}
 	})
 	mux.HandleFunc("GET /api/v1/pods", answer(s.list))
+	mux.HandleFunc("GET /api/v1/namespaces/"+Namespace+"/pods/{name}", answer(s.pod))
 	mux.HandleFunc("PATCH /api/v1/namespaces/"+Namespace+"/pods/{name}", answer(s.patch))
 	leases := "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
 	mux.HandleFunc("GET "+leases+"/{name}", answer(s.lease))
