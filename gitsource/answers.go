@@ -5,18 +5,10 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing/transport"
-)
-
-// How long a server may ask for silence, and how long it gets where it asks for too
-// many questions but names no time.
-const (
-	longestSilence = time.Hour
-	usualSilence   = time.Minute
 )
 
 // answerError is an answer over HTTP that is none of Git's.
@@ -78,7 +70,7 @@ type answers struct {
 }
 
 func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
-	if silence := a.web.silence(r.URL.Host); silence != nil {
+	if silence := a.web.silence.of(r.URL.Host); silence != nil {
 		return nil, silence
 	}
 	response, err := a.via.RoundTrip(r)
@@ -90,7 +82,7 @@ func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
 			wrong.words = ""
 		}
 		response.Body.Close()
-		a.web.keepSilent(r.URL.Host, wrong)
+		a.web.silence.keep(r.URL.Host, wrong)
 		if wrong.code == http.StatusUnauthorized && a.web.refused != nil {
 			a.web.refused()
 		}
@@ -135,38 +127,4 @@ func judgeAnswer(r *http.Response) *answerError {
 		wrong.until = time.Now().Add(silenceFor(asked, time.Now()))
 	}
 	return wrong
-}
-
-// silenceFor reads Retry-After: seconds, or a date.
-func silenceFor(asked string, now time.Time) time.Duration {
-	silence := usualSilence
-	if seconds, err := strconv.Atoi(asked); err == nil {
-		silence = time.Duration(min(seconds, int(longestSilence/time.Second))) * time.Second
-	} else if date, err := http.ParseTime(asked); err == nil {
-		silence = date.Sub(now)
-	}
-	return min(max(silence, 0), longestSilence)
-}
-
-func (w *web) keepSilent(host string, wrong *answerError) {
-	if wrong.until.IsZero() {
-		return
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.silent == nil {
-		w.silent = map[string]*answerError{}
-	}
-	w.silent[host] = wrong
-}
-
-// silence is why a host is not asked now; nil if it may be.
-func (w *web) silence(host string) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if wrong := w.silent[host]; wrong != nil && time.Now().Before(wrong.until) {
-		return wrong
-	}
-	delete(w.silent, host)
-	return nil
 }

@@ -21,8 +21,9 @@ func NewCaller(a Auth) (*Caller, error) {
 	if err := a.check(); err != nil {
 		return nil, err
 	}
-	app := &appTokens{auth: a, web: &web{auth: a}}
-	return &Caller{remote{Options: Options{Auth: a}, web: &web{auth: a}, app: app}}, nil
+	silence := &Silence{}
+	app := &appTokens{auth: a, web: &web{auth: a, silence: silence}}
+	return &Caller{remote{Options: Options{Auth: a}, web: &web{auth: a, silence: silence}, app: app}}, nil
 }
 
 var errNoToken = errors.New("there is no token for the forge's API: neither one of its own nor one for Git over HTTPS")

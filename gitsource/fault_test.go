@@ -141,6 +141,67 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	}
 }
 
+// Who reads and who writes ask one host. What it said to the one holds for the other, in
+// either direction, and not for whoever has a silence of his own.
+func TestSilenceIsKeptTogether(t *testing.T) {
+	repo := gittest.NewRepo(t)
+	slowly := page(429, "text/plain", "slowly", "Retry-After", "60")
+	both := func() (*Source, *Writer) {
+		together := Options{URL: repo.URL, Branch: "main", Silence: &Silence{}}
+		s, err := NewSource(together)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := NewWriter(WriterOptions{Options: together, Author: Person{"Hotpatch", "hotpatch@box"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, w
+	}
+	silenced := func(err error) bool { return err != nil && strings.Contains(err.Error(), "asked again after") }
+	asked := func() (n int) {
+		for _, at := range []gittest.Site{gittest.Greet, gittest.ListForFetch, gittest.Fetch, gittest.ListForPush, gittest.Push} {
+			n += repo.Seen(at)
+		}
+		return n
+	}
+
+	s, w := both()
+	repo.Break(gittest.ListForFetch, slowly)
+	_, err := s.Newer(t.Context(), "")
+	repo.Break(gittest.ListForFetch, nil)
+	before := asked()
+	if _, then := w.Commit(t.Context(), put("a", "1")); !silenced(err) || !silenced(then) || asked() != before {
+		t.Errorf("read: %v; write: %v, %d questions", err, then, asked()-before)
+	}
+
+	s, w = both()
+	repo.Break(gittest.Push, slowly)
+	_, err = w.Commit(t.Context(), put("a", "1"))
+	repo.Break(gittest.Push, nil)
+	before = asked()
+	if _, then := s.Newer(t.Context(), ""); !silenced(err) || !silenced(then) || asked() != before {
+		t.Errorf("write: %v; read: %v, %d questions", err, then, asked()-before)
+	}
+	snapshot(t, source(t, repo.URL))
+}
+
+// A question that was under way ends no silence that is longer.
+func TestTheLongerSilenceIsKept(t *testing.T) {
+	var s Silence
+	until := func(d time.Duration) *answerError { return &answerError{code: 429, until: time.Now().Add(d)} }
+	long := until(time.Hour)
+	for _, wrong := range []*answerError{until(time.Minute), long, until(0), {code: 500}} {
+		s.keep("git.example", wrong)
+	}
+	if got := s.of("git.example"); got != error(long) {
+		t.Errorf("got %v", got)
+	}
+	if got := s.of("other.example"); got != nil {
+		t.Errorf("another host: %v", got)
+	}
+}
+
 func TestHowLongSilenceIs(t *testing.T) {
 	now := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 	for asked, want := range map[string]time.Duration{

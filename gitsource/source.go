@@ -47,6 +47,8 @@ type Options struct {
 	CacheDir string
 	// Timeout of one exchange, and of silence in a transfer; 0: DefaultTimeout.
 	Timeout time.Duration
+	// Silence that is kept together with others who ask the same hosts; nil: alone.
+	Silence *Silence
 }
 
 // Source reads one branch, for one goroutine at a time.
@@ -124,12 +126,15 @@ func newRemote(o Options) (remote, error) {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
 	}
-	app := &appTokens{auth: o.Auth, web: &web{auth: o.Auth}}
+	if o.Silence == nil {
+		o.Silence = &Silence{}
+	}
+	app := &appTokens{auth: o.Auth, web: &web{auth: o.Auth, silence: o.Silence}}
 	r := remote{
 		Options: o,
 		name:    plumbing.NewBranchReferenceName(o.Branch),
 		sshKey:  &opened[ssh.Signer]{},
-		web:     &web{auth: o.Auth, refused: app.forget},
+		web:     &web{auth: o.Auth, refused: app.forget, silence: o.Silence},
 		met:     &met{},
 		app:     app,
 		room:    roomInMemory,

@@ -23,11 +23,11 @@ import (
 type web struct {
 	auth    Auth
 	refused func() // called when a credential was not taken; may be nil
+	silence *Silence
 
-	mu     sync.Mutex
-	held   string // what the files had
-	kept   *http.Transport
-	silent map[string]*answerError // by hosts that want not to be asked for a while
+	mu   sync.Mutex
+	held string // what the files had
+	kept *http.Transport
 }
 
 // transport is for Git: what is no answer of Git's is an error.

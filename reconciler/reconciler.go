@@ -91,12 +91,16 @@ func newReconciler(ctx context.Context, o Options) (*Reconciler, error) {
 	if err != nil {
 		return nil, err
 	}
-	source, err := gitsource.NewSource(gitsource.Options{URL: o.Repo, Branch: o.Branch, Tag: o.Tag, Commit: o.Commit, Auth: o.Auth, SignersFile: o.SignersFile, CacheDir: o.GitCacheDir})
+	git := gitsource.Options{URL: o.Repo, Auth: o.Auth, CacheDir: o.GitCacheDir, Silence: &gitsource.Silence{}}
+	read, write := git, git
+	read.Branch, read.Tag, read.Commit, read.SignersFile = o.Branch, o.Tag, o.Commit, o.SignersFile
+	write.Branch = o.StatusBranch
+	source, err := gitsource.NewSource(read)
 	if err != nil {
 		return nil, err
 	}
 	writer, err := gitsource.NewWriter(gitsource.WriterOptions{
-		Options:    gitsource.Options{URL: o.Repo, Branch: o.StatusBranch, Auth: o.Auth, CacheDir: o.GitCacheDir},
+		Options:    write,
 		Author:     cmp.Or(o.Author, gitsource.Person{Name: "Hotpatch", Email: "hotpatch@" + o.Cluster}),
 		Committer:  o.Committer,
 		SigningKey: o.SigningKey,
