@@ -153,9 +153,7 @@ type push struct {
 	Ref  string `json:"ref"`
 	Push struct {
 		Changes []struct {
-			New, Old struct {
-				Name string `json:"name"`
-			}
+			New, Old named // one is null where the ref is made, or deleted
 		} `json:"changes"`
 	} `json:"push"`
 	Changes []struct {
@@ -163,6 +161,21 @@ type push struct {
 			ID string `json:"id"`
 		} `json:"ref"`
 	} `json:"changes"`
+}
+
+// named is what Bitbucket's cloud has for a ref.
+type named struct{ Type, Name string }
+
+func (n named) ref() string {
+	switch {
+	case n.Name == "":
+		return ""
+	case n.Type == "branch":
+		return "refs/heads/" + n.Name
+	case n.Type == "tag":
+		return "refs/tags/" + n.Name
+	}
+	return n.Name
 }
 
 // unwrapped is the JSON of a body. GitHub can send it as a form; curl calls whatever it
@@ -185,14 +198,14 @@ func pushed(header http.Header, body []byte) (refs []string, err error) {
 	if err := json.Unmarshal(unwrapped(header, body), &p); err != nil {
 		return nil, errors.New("want JSON")
 	}
-	named := []string{p.Ref}
+	all := []string{p.Ref}
 	for _, c := range p.Push.Changes {
-		named = append(named, cmp.Or(c.New.Name, c.Old.Name))
+		all = append(all, cmp.Or(c.New.ref(), c.Old.ref()))
 	}
 	for _, c := range p.Changes {
-		named = append(named, c.Ref.ID)
+		all = append(all, c.Ref.ID)
 	}
-	for _, ref := range named {
+	for _, ref := range all {
 		if ref != "" {
 			refs = append(refs, ref)
 		}

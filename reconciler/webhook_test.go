@@ -208,6 +208,23 @@ func TestPushesOfTagsAreNews(t *testing.T) {
 	}
 }
 
+// Bitbucket's cloud names no refs, but says of each name what it is; and of what is
+// deleted, what it was.
+func TestBitbucketsNamesAreRefs(t *testing.T) {
+	for change, want := range map[string]string{
+		`{"new":{"type":"branch","name":"v1"},"old":{"type":"branch","name":"v1"}}`: "refs/heads/v1",
+		`{"new":null,"old":{"type":"branch","name":"v1"}}`:                          "refs/heads/v1",
+		`{"new":{"type":"tag","name":"v1"},"old":null}`:                             "refs/tags/v1",
+		`{"new":{"type":"bookmark","name":"v1"}}`:                                   "v1",
+		`{"new":null,"old":null}`:                                                   "",
+	} {
+		refs, err := pushed(http.Header{}, []byte(`{"push":{"changes":[`+change+`]}}`))
+		if got := strings.Join(refs, " "); got != want || err != nil {
+			t.Errorf("%s: %q, %v", change, got, err)
+		}
+	}
+}
+
 func TestWebhooksNeedASecret(t *testing.T) {
 	m := newMetrics()
 	for file, want := range map[string]int{"": 404, "/nowhere/secret": 500} {
@@ -225,13 +242,14 @@ func FuzzWebhookBody(f *testing.F) {
 	f.Add([]byte(`{"ref":"refs/heads/main"}`), "application/json")
 	f.Add([]byte(`payload=%7B%22ref%22%3A%22main%22%7D`), "application/x-www-form-urlencoded")
 	f.Add([]byte(`{"ref": "refs/heads/main"}`), "application/x-www-form-urlencoded")
-	f.Add([]byte(`{"push":{"changes":[{"new":null,"old":{"name":"main"}}]},"changes":[{"ref":{"id":"x"}}]}`), "")
+	f.Add([]byte(`{"push":{"changes":[{"new":null,"old":{"type":"branch","name":"main"}}]},"changes":[{"ref":{"id":"x"}}]}`), "")
 	f.Fuzz(func(t *testing.T, body []byte, kind string) {
 		refs, err := pushed(http.Header{"Content-Type": {kind}}, body)
 		for _, ref := range refs {
 			if err != nil || ref == "" {
 				t.Errorf("%q, %v", refs, err)
 			}
+			ref = strings.TrimPrefix(strings.TrimPrefix(ref, "refs/heads/"), "refs/tags/")
 			plain := bytes.Contains(body, []byte(ref)) || bytes.ContainsAny(body, `\%+`) || strings.ContainsRune(ref, '\uFFFD')
 			if !plain {
 				t.Errorf("%q does not stand in %q", ref, body)
