@@ -270,7 +270,7 @@ func TestAPushWaitsForAsLongAsItIsAsked(t *testing.T) {
 		if asked := repo.Seen(at); asked != 1 {
 			t.Errorf("%s: it was asked %d times", at, asked)
 		}
-		for _, answer := range w.web.silent { // ten minutes later
+		for _, answer := range w.web.silence.hosts { // ten minutes later
 			answer.until = time.Now()
 		}
 		if _, err := w.Commit(t.Context(), put("a", "1")); err != nil || repo.Show("main", "a") != "1" {
