@@ -107,8 +107,6 @@ func (f *follower) wait(ctx context.Context, failures int) bool {
 
 // once polls, and renders if the tip has moved.
 func (f *follower) once(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
-	defer cancel()
 	result, err := f.look(ctx)
 	f.metrics.polls.WithLabelValues(outcome(err, result)).Inc()
 	if err == nil {
@@ -127,12 +125,15 @@ func (f *follower) look(ctx context.Context) (string, error) {
 		return "refused", nil
 	case err != nil:
 		return "", err
-	case snapshot == nil && known.refused == "":
+	case snapshot == nil && known.refused == "" && !known.Unfinished:
 		return "unchanged", nil
 	case snapshot == nil:
-		snapshot = known.snapshot // what was refused was taken back
+		snapshot = known.snapshot // what was refused was taken back, or took too long
 	}
 	next := f.render(ctx, snapshot)
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
 	if snapshot.Damaged() {
 		f.renderer = render.Renderer{} // which remembers what it could not read
 		return "", fmt.Errorf("commit %.10s could not be read from the disk as it was written there, and is fetched anew", snapshot.Commit)
@@ -170,6 +171,8 @@ func (f *follower) refuse(ctx context.Context, known *rendered, why *gitsource.U
 
 func (f *follower) newer(ctx context.Context, known *rendered) (*gitsource.Snapshot, error) {
 	defer f.metrics.stage("poll")()
+	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
+	defer cancel()
 	commit := ""
 	if known != nil {
 		commit = known.snapshot.Commit
@@ -179,7 +182,10 @@ func (f *follower) newer(ctx context.Context, known *rendered) (*gitsource.Snaps
 
 func (f *follower) render(ctx context.Context, snapshot *gitsource.Snapshot) *rendered {
 	defer f.metrics.stage("render")()
-	next := &rendered{f.renderer.Render(tree{snapshot}, f.path), snapshot, ""}
+	next := &rendered{f.renderer.Render(ctx, tree{snapshot}, f.path), snapshot, ""}
+	if ctx.Err() != nil {
+		return next // which nobody looks at
+	}
 	log := logging.From(ctx).WithField("commit", snapshot.Commit)
 	log.Infof("%q by %s asks for %d HotPatches", snapshot.Subject, snapshot.Author, len(next.Items))
 	for _, err := range next.Errors {

@@ -202,6 +202,32 @@ spec:
 	follows("whole again", second, 2)
 }
 
+// ending is a source that is read as its reader is told to end.
+type ending struct {
+	source
+	end context.CancelFunc
+}
+
+func (e ending) Newer(ctx context.Context, known string) (*gitsource.Snapshot, error) {
+	defer e.end()
+	return e.source.Newer(ctx, known)
+}
+
+// What was rendered in part as the process ended is not what Git asks for.
+func TestACommitIsNotFollowedHalfRendered(t *testing.T) {
+	repo := gittest.NewRepo(t)
+	repo.Commit(map[string]string{"a.yaml": "{", "b.yaml": "{"}, "two that cannot be read")
+	source, err := gitsource.NewSource(gitsource.Options{URL: repo.URL, Branch: "main"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	f := &follower{source: ending{source, cancel}, path: ".", metrics: newMetrics(), found: func() {}, polled: func() {}}
+	if err := f.once(ctx); !errors.Is(err, context.Canceled) || f.get() != nil {
+		t.Errorf("%v, %+v", err, f.get())
+	}
+}
+
 // truncateOpen cuts short every file of a directory that this process has open.
 func truncateOpen(t *testing.T, dir string) {
 	t.Helper()

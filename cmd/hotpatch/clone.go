@@ -54,8 +54,8 @@ func (c *clone) gitWith(ctx context.Context, input string, env []string, args ..
 }
 
 // find is the HotPatch of a name, as the working tree asks for it.
-func (c *clone) find(name, namespace string) (render.Item, error) {
-	return findIn(render.Render(c.folder, c.dir), c.dir, name, namespace)
+func (c *clone) find(ctx context.Context, name, namespace string) (render.Item, error) {
+	return findIn(render.Render(ctx, c.folder, c.dir), c.dir, name, namespace)
 }
 
 func findIn(built render.Result, dir, name, namespace string) (render.Item, error) {

@@ -61,7 +61,7 @@ func (e *editor) find(ctx context.Context) (err error) {
 	if e.clone, err = openClone(ctx, e.dir); err != nil {
 		return err
 	}
-	e.item, err = e.clone.find(e.name, e.namespace)
+	e.item, err = e.clone.find(ctx, e.name, e.namespace)
 	return err
 }
 
@@ -108,13 +108,13 @@ func document(content []byte, file string, h api.HotPatch) (yamledit.Document, e
 
 // set changes one field of the HotPatch in its file, and checks with wanted that
 // this is what the repository then asks for.
-func (e *editor) set(text string, wanted func(api.HotPatch) bool, field ...string) (map[string][]byte, error) {
+func (e *editor) set(ctx context.Context, text string, wanted func(api.HotPatch) bool, field ...string) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	set := func(d yamledit.Document) ([]byte, error) { return d.Set(text, field...) }
 	if err := e.edit(files, set); err != nil {
 		return nil, fmt.Errorf("%s: set %s to %s: %w; do it by hand", e.item.File, strings.Join(field, "."), text, err)
 	}
-	after, err := e.after(files)
+	after, err := e.after(ctx, files)
 	if err == nil && !wanted(after.HotPatch) {
 		err = fmt.Errorf("%s of HotPatch %s is set by a kustomization and not by %s; change it there", strings.Join(field, "."), e.item.HotPatch.Key(), e.item.File)
 	}
@@ -144,9 +144,9 @@ func (e *editor) document(files map[string][]byte) (yamledit.Document, error) {
 }
 
 // after is the HotPatch as it would be with some files changed.
-func (e *editor) after(files map[string][]byte) (render.Item, error) {
+func (e *editor) after(ctx context.Context, files map[string][]byte) (render.Item, error) {
 	h := e.item.HotPatch.Metadata
-	return findIn(render.Render(edited{e.clone.folder, files}, e.clone.dir), e.clone.dir, h.Name, h.Namespace)
+	return findIn(render.Render(ctx, edited{e.clone.folder, files}, e.clone.dir), e.clone.dir, h.Name, h.Namespace)
 }
 
 // finish shows the change, or commits it and pushes that if asked to.

@@ -41,7 +41,7 @@ func promote(ctx context.Context, s Streams, args []string) error {
 		printAsItIs(s, e.name, "promoted")
 		return nil
 	}
-	files, err := e.set(strconv.Quote(promotion.String()), promoted, "metadata", "annotations", api.PromoteAnnotation)
+	files, err := e.set(ctx, strconv.Quote(promotion.String()), promoted, "metadata", "annotations", api.PromoteAnnotation)
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func (w *wish) readURL(ctx context.Context) (render.Result, error) {
 	if err != nil {
 		return render.Result{}, err
 	}
-	return rendered(render.Render(commit{snapshot}, w.path))
+	return rendered(render.Render(ctx, commit{snapshot}, w.path))
 }
 
 // commit shows a commit to render, which knows no Git.

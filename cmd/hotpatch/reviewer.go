@@ -70,8 +70,8 @@ func (r *reviewer) sides(ctx context.Context, c *clone) (found review, base, hea
 		return found, base, head, fmt.Errorf("%s and %s have no commit in common in this clone; fetch more of their history (fetch-depth: 0)", r.base, r.head)
 	}
 	found.Base = strings.TrimSpace(from)
-	base = sideOf(render.Render(past{ctx, c, found.Base}, c.dir))
-	head = sideOf(render.Render(past{ctx, c, found.Head}, c.dir))
+	base = sideOf(render.Render(ctx, past{ctx, c, found.Base}, c.dir))
+	head = sideOf(render.Render(ctx, past{ctx, c, found.Head}, c.dir))
 	return found, base, head, ctx.Err()
 }
 

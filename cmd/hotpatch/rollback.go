@@ -35,7 +35,7 @@ func rollback(ctx context.Context, s Streams, args []string) error {
 		return err
 	}
 	h := e.item.HotPatch.Metadata
-	good, err := findIn(render.Render(then, e.clone.dir), e.clone.dir, h.Name, h.Namespace)
+	good, err := findIn(render.Render(ctx, then, e.clone.dir), e.clone.dir, h.Name, h.Namespace)
 	if err != nil {
 		return fmt.Errorf("in commit %.12s, which the stable revision %s is from: %w", then.commit, stable.Revision, err)
 	}
@@ -43,7 +43,7 @@ func rollback(ctx context.Context, s Streams, args []string) error {
 		printAsItIs(s, e.name, "asking for its stable revision "+stable.Revision)
 		return nil
 	}
-	files, err := e.restore(then, good)
+	files, err := e.restore(ctx, then, good)
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func asksTheSame(a, b render.Item) bool {
 // restore puts back the fields that make a revision, and the files of the
 // repository that they name. What it returns asks for the same as the good version,
 // or it says why it cannot.
-func (e *editor) restore(then past, good render.Item) (map[string][]byte, error) {
+func (e *editor) restore(ctx context.Context, then past, good render.Item) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	if err := e.restoreFields(files, then, good); err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func (e *editor) restore(then past, good render.Item) (map[string][]byte, error)
 			return nil, err
 		}
 	}
-	after, err := e.after(files)
+	after, err := e.after(ctx, files)
 	if err != nil || !asksTheSame(after, good) {
 		return nil, errors.Join(err, e.elsewhere(then, after, good))
 	}

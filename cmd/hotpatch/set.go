@@ -41,7 +41,7 @@ func set(ctx context.Context, s Streams, args []string) error {
 	}
 	for _, want := range wanted {
 		name, to, _ := strings.Cut(want, "=")
-		if err := one(name, to); err != nil {
+		if err := one(ctx, name, to); err != nil {
 			return err
 		}
 	}
@@ -54,7 +54,7 @@ func set(ctx context.Context, s Streams, args []string) error {
 }
 
 // wanted reads the arguments: what is set, of which HotPatch, and to what.
-func (e *setter) wanted(args []string) (one func(name, to string) error, wanted []string, err error) {
+func (e *setter) wanted(args []string) (one func(ctx context.Context, name, to string) error, wanted []string, err error) {
 	if len(args) < 3 {
 		return nil, nil, misuse{"what is to be set, of which HotPatch, and to what?", "set"}
 	}
@@ -81,7 +81,7 @@ func (e *setter) wanted(args []string) (one func(name, to string) error, wanted 
 }
 
 // setImage changes an image where it is written.
-func (e *setter) setImage(container, image string) error {
+func (e *setter) setImage(ctx context.Context, container, image string) error {
 	is := imageOf(e.item.HotPatch, container)
 	switch {
 	case is == "":
@@ -99,7 +99,7 @@ func (e *setter) setImage(container, image string) error {
 		return fmt.Errorf("%s: set the image of container %s: %w; do it by hand", e.item.File, container, err)
 	}
 	name, _, _ := splitImage(d.Get(field...))
-	if !e.try(e.item.File, content, container, image) && !e.setInKustomization(container, name, image) {
+	if !e.try(ctx, e.item.File, content, container, image) && !e.setInKustomization(ctx, container, name, image) {
 		return fmt.Errorf("the image of container %s of HotPatch %s is set by a kustomization and not by %s; change it there", container, e.item.HotPatch.Key(), e.item.File)
 	}
 	e.done = append(e.done, fmt.Sprintf("%s from %s to %s", container, is, image))
@@ -107,10 +107,10 @@ func (e *setter) setImage(container, image string) error {
 }
 
 // try changes a file if a container then has an image.
-func (e *setter) try(file string, content []byte, container, image string) bool {
+func (e *setter) try(ctx context.Context, file string, content []byte, container, image string) bool {
 	before, changed := e.files[file]
 	e.files[file] = content
-	if after, err := e.after(e.files); err == nil && imageOf(after.HotPatch, container) == image {
+	if after, err := e.after(ctx, e.files); err == nil && imageOf(after.HotPatch, container) == image {
 		return true
 	}
 	if e.files[file] = before; !changed {
@@ -129,7 +129,7 @@ func imageOf(h api.HotPatch, container string) string {
 
 // setInKustomization changes the images of a kustomization, where it decides those
 // of a name.
-func (e *setter) setInKustomization(container, name, image string) bool {
+func (e *setter) setInKustomization(ctx context.Context, container, name, image string) bool {
 	_, tag, digest := splitImage(image)
 	field, value := "newTag", tag
 	if digest != "" {
@@ -145,7 +145,7 @@ func (e *setter) setInKustomization(container, name, image string) bool {
 			continue
 		}
 		changed, err := parsed.Documents()[0].SetString(value, "images", "[name="+name+"]", field)
-		if err == nil && e.try(file, changed, container, image) {
+		if err == nil && e.try(ctx, file, changed, container, image) {
 			return true
 		}
 	}
@@ -162,7 +162,7 @@ func splitImage(image string) (name, tag, digest string) {
 }
 
 // setFile changes the version of a file, and where it comes from.
-func (e *setter) setFile(name, version string) error {
+func (e *setter) setFile(ctx context.Context, name, version string) error {
 	files := e.item.HotPatch.Spec.Files
 	i := slices.IndexFunc(files, func(f api.File) bool { return f.Path == name })
 	if i < 0 {
@@ -184,7 +184,7 @@ func (e *setter) setFile(name, version string) error {
 			return fmt.Errorf("%s: set %s of file %s: %w; do it by hand", e.item.File, field, name, err)
 		}
 	}
-	after, err := e.after(e.files)
+	after, err := e.after(ctx, e.files)
 	if err != nil {
 		return err
 	}

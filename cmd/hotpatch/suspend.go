@@ -55,7 +55,7 @@ func setSuspend(ctx context.Context, s Streams, args []string, command string, w
 		printAsItIs(s, e.name, map[bool]string{true: "suspended", false: "not suspended"}[want])
 		return nil
 	}
-	files, err := e.set(strconv.FormatBool(want), is, "spec", "suspend")
+	files, err := e.set(ctx, strconv.FormatBool(want), is, "spec", "suspend")
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (e *editor) setSuspension(ctx context.Context, s Streams, b brake, want boo
 	if e.clone, err = openClone(ctx, e.dir); err != nil {
 		return err
 	}
-	holding := slices.DeleteFunc(render.Render(e.clone.folder, e.clone.dir).Suspensions, func(x render.Suspension) bool { return !b.holds(x) })
+	holding := slices.DeleteFunc(render.Render(ctx, e.clone.folder, e.clone.dir).Suspensions, func(x render.Suspension) bool { return !b.holds(x) })
 	if (len(holding) > 0) == want {
 		printAsItIs(s, b.String(), map[bool]string{true: "suspended", false: "not suspended"}[want])
 		return nil
@@ -109,7 +109,7 @@ func (e *editor) setSuspension(ctx context.Context, s Streams, b brake, want boo
 	if err != nil {
 		return err
 	}
-	after := render.Render(edited{e.clone.folder, files}, e.clone.dir)
+	after := render.Render(ctx, edited{e.clone.folder, files}, e.clone.dir)
 	if slices.ContainsFunc(after.Suspensions, b.holds) != want {
 		return errors.Join(append(after.Errors, notSuspended(b, e.clone.dir, want))...)
 	}

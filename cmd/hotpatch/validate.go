@@ -69,7 +69,7 @@ func (w *wish) read(ctx context.Context) (render.Result, error) {
 	if err != nil {
 		return render.Result{}, err
 	}
-	return rendered(render.Render(source, below))
+	return rendered(render.Render(ctx, source, below))
 }
 
 func rendered(result render.Result) (render.Result, error) {

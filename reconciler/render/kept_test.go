@@ -1,6 +1,7 @@
 package render
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -50,9 +51,9 @@ func TestOnlyWhatHasChangedIsBuiltAgain(t *testing.T) {
 			next[c.file] = c.content
 		}
 		var r Renderer
-		r.Render(counted{commit, &read}, "games")
+		r.Render(context.Background(), counted{commit, &read}, "games")
 		read = nil
-		got := r.Render(counted{next, &read}, "games")
+		got := r.Render(context.Background(), counted{next, &read}, "games")
 		slices.Sort(read)
 		for _, name := range read {
 			if !slices.ContainsFunc(strings.Fields(c.want), func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
@@ -64,7 +65,7 @@ func TestOnlyWhatHasChangedIsBuiltAgain(t *testing.T) {
 				t.Errorf("%s: %s was not read again, only %v", what, prefix, read)
 			}
 		}
-		if want := Render(next, "games"); describeResult(got) != describeResult(want) {
+		if want := Render(context.Background(), next, "games"); describeResult(got) != describeResult(want) {
 			t.Errorf("%s:\n got %s\nwant %s", what, describeResult(got), describeResult(want))
 		}
 	}
@@ -94,7 +95,7 @@ func TestRenderingAgainIsRenderingAnew(t *testing.T) {
 			} else {
 				commit[name] = content
 			}
-			got, want := r.Render(maps.Clone(commit), "games"), Render(commit, "games")
+			got, want := r.Render(context.Background(), maps.Clone(commit), "games"), Render(context.Background(), commit, "games")
 			if describeResult(got) != describeResult(want) || !reflect.DeepEqual(got.Suspensions, want.Suspensions) ||
 				!slices.Equal(keysOf(got.Broken), keysOf(want.Broken)) || !slices.Equal(keysOf(got.BrokenSuspensions), keysOf(want.BrokenSuspensions)) {
 				t.Fatalf("%v:\n got %s\nwant %s", commit, describeResult(got), describeResult(want))
@@ -110,10 +111,10 @@ func BenchmarkRender(b *testing.B) {
 	for what, file := range map[string]string{"all of 1000": "common/kustomization.yaml", "one of 1000": "games/500/game.yaml", "none of 1000": "readme.md"} {
 		b.Run(what, func(b *testing.B) {
 			var r Renderer
-			r.Render(commit, "games")
+			r.Render(context.Background(), commit, "games")
 			for b.Loop() {
 				commit[file] += "# again\n"
-				r.Render(commit, "games")
+				r.Render(context.Background(), commit, "games")
 			}
 		})
 	}

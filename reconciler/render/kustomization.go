@@ -1,34 +1,46 @@
 package render
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
 
+	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/yaml"
 
 	"hotpatch.dev/hotpatch/api"
 )
 
-// kustomization is a kustomization file, read only as far as it names others.
+// kustomization is a kustomization file as kustomize itself decodes it: a field that
+// is spelled Resources is resources to both.
 type kustomization struct {
-	file   string
-	fields map[string]any
+	types.Kustomization
+	file    string
+	content []byte
 }
 
-// reference is a field of a kustomization that names a file or directory.
+// reference is an entry of a field that names a file or directory.
 type reference struct{ field, to string }
 
-// read reads the kustomization of a directory.
+// read reads the kustomization of a directory. What is of a wrong type is left out:
+// the build says so, and until it is mended it is known which others are named.
 func (r *repository) read(dir string) (*kustomization, error) {
 	k := &kustomization{file: r.kustomization(dir)}
 	content, err := r.yaml(k.file)
 	if err != nil {
 		return nil, err
 	}
-	if err := yaml.Unmarshal(content, &k.fields); err != nil {
+	asJSON, err := yaml.YAMLToJSON(content)
+	if err != nil {
 		return nil, &api.Error{File: k.file, Reason: strings.TrimPrefix(err.Error(), "error converting YAML to JSON: ")}
 	}
+	var mistyped *json.UnmarshalTypeError
+	if err := json.Unmarshal(asJSON, &k.Kustomization); err != nil && !errors.As(err, &mistyped) {
+		return nil, &api.Error{File: k.file, Reason: err.Error()}
+	}
+	k.content = content
 	return k, nil
 }
 
@@ -71,81 +83,90 @@ func syntaxError(err error, before int) string {
 	return text
 }
 
-// pathFields are the fields that hold paths, as lists of strings.
-var pathFields = []string{"resources", "bases", "components", "crds", "configurations", "generators", "transformers", "validators", "patchesStrategicMerge"}
-
-// forbidden are the fields that reach out of the repository, or change how
-// other builds are done.
-var forbidden = map[string]string{
-	"helmCharts":                  "Helm charts are not rendered; commit what they render to",
-	"helmChartInflationGenerator": "Helm charts are not rendered; commit what they render to",
-	"openapi":                     "openapi would change how every other build is done; leave it out",
-}
-
 // references are all paths that the kustomization names.
-func (k *kustomization) references() []reference {
-	var refs []reference
-	add := func(field string, value any) {
-		if text, ok := value.(string); ok && text != "" && !strings.Contains(text, "\n") {
-			refs = append(refs, reference{field, text})
+func (k *kustomization) references() (refs []reference) {
+	add := func(field, to string) {
+		if to != "" && !strings.Contains(to, "\n") {
+			refs = append(refs, reference{field, to})
 		}
 	}
-	for _, field := range pathFields {
-		for i, value := range list(k.fields[field]) {
-			add(fmt.Sprintf("%s[%d]", field, i), value)
+	each := func(field string, paths []string) {
+		for i, to := range paths {
+			add(fmt.Sprintf("%s[%d]", field, i), to)
 		}
 	}
-	for _, field := range []string{"patches", "patchesJson6902", "replacements"} {
-		for i, value := range list(k.fields[field]) {
-			add(fmt.Sprintf("%s[%d].path", field, i), fieldsOf(value)["path"])
-		}
+	each("resources", k.Resources)
+	each("bases", k.Bases)
+	each("components", k.Components)
+	each("crds", k.Crds)
+	each("configurations", k.Configurations)
+	each("generators", k.Generators)
+	each("transformers", k.Transformers)
+	each("validators", k.Validators)
+	for i, patch := range k.PatchesStrategicMerge {
+		add(fmt.Sprintf("patchesStrategicMerge[%d]", i), string(patch))
 	}
-	for _, field := range []string{"configMapGenerator", "secretGenerator"} {
-		for i, value := range list(k.fields[field]) {
-			for _, kind := range []string{"files", "envs"} {
-				for j, file := range list(fieldsOf(value)[kind]) {
-					text, _ := file.(string)
-					add(fmt.Sprintf("%s[%d].%s[%d]", field, i, kind, j), text[strings.Index(text, "=")+1:])
-				}
-			}
+	for i, patch := range k.Patches {
+		add(fmt.Sprintf("patches[%d].path", i), patch.Path)
+	}
+	for i, patch := range k.PatchesJson6902 {
+		add(fmt.Sprintf("patchesJson6902[%d].path", i), patch.Path)
+	}
+	for i, replacement := range k.Replacements {
+		add(fmt.Sprintf("replacements[%d].path", i), replacement.Path)
+	}
+	pairs := func(field string, from types.KvPairSources) {
+		for i, file := range from.FileSources {
+			add(fmt.Sprintf("%s.files[%d]", field, i), file[strings.Index(file, "=")+1:])
 		}
+		each(field+".envs", from.EnvSources)
+		add(field+".env", from.EnvSource)
+	}
+	for i, g := range k.ConfigMapGenerator {
+		pairs(fmt.Sprintf("configMapGenerator[%d]", i), g.KvPairSources)
+	}
+	for i, g := range k.SecretGenerator {
+		pairs(fmt.Sprintf("secretGenerator[%d]", i), g.KvPairSources)
 	}
 	return refs
 }
 
-// check refuses what is not inside the repository.
+// check refuses what is not inside the repository, or would change how other builds
+// are done.
 func (k *kustomization) check(r *repository, dir string) error {
-	for field, reason := range forbidden {
-		if k.fields[field] != nil {
-			return &api.Error{File: k.file, Field: field, Reason: reason}
-		}
+	const helm = "Helm charts are not rendered; commit what they render to"
+	switch {
+	case k.HelmCharts != nil:
+		return &api.Error{File: k.file, Field: "helmCharts", Reason: helm}
+	case k.HelmChartInflationGenerator != nil:
+		return &api.Error{File: k.file, Field: "helmChartInflationGenerator", Reason: helm}
+	case k.OpenAPI != nil:
+		return &api.Error{File: k.file, Field: "openapi", Reason: "openapi would change how every other build is done; leave it out"}
 	}
 	for _, ref := range k.references() {
-		target := path.Join(dir, ref.to)
-		r.touch(target)
-		file, isFile := r.files[target]
-		switch {
-		case isFile && file.Kind != Regular:
-			return &api.Error{File: k.file, Field: ref.field, Reason: target + " is a symlink or submodule, which are not followed"}
-		case !isFile && r.dirs[target] == nil && remote(ref.to):
-			return &api.Error{File: k.file, Field: ref.field, Reason: ref.to + " is not in this repository; nothing is fetched from elsewhere"}
-		case !isFile && r.dirs[target] == nil:
-			return &api.Error{File: k.file, Field: ref.field, Reason: "there is no " + ref.to + " here"}
+		if err := r.checkReference(dir, ref); err != "" {
+			return &api.Error{File: k.file, Field: ref.field, Reason: err}
 		}
 	}
 	return nil
 }
 
+// checkReference says what is wrong with a reference, "" if nothing is.
+func (r *repository) checkReference(dir string, ref reference) string {
+	target := path.Join(dir, ref.to)
+	r.touch(target)
+	file, isFile := r.files[target]
+	switch {
+	case !isFile && r.dirs[target] == nil && remote(ref.to):
+		return ref.to + " is not in this repository; nothing is fetched from elsewhere"
+	case isFile && file.Kind != Regular:
+		return target + " is a symlink or submodule, which are not followed"
+	case !isFile && r.dirs[target] == nil:
+		return "there is no " + ref.to + " here"
+	}
+	return ""
+}
+
 func remote(to string) bool {
 	return strings.Contains(to, "://") || strings.Contains(to, "@") || strings.Contains(to, "?ref=") || strings.HasPrefix(to, "github.com/")
-}
-
-func list(value any) []any {
-	l, _ := value.([]any)
-	return l
-}
-
-func fieldsOf(value any) map[string]any {
-	m, _ := value.(map[string]any)
-	return m
 }

@@ -1,12 +1,13 @@
 // Package render turns a commit into HotPatches. It is the only importer of
 // kustomize, and keeps it from doing more than it should: nothing is fetched,
-// no program is run, no symlink is followed, and sizes are bounded.
+// no program is run, no symlink is followed, and sizes, numbers and time are bounded.
 //
 // It promises that one bad file stops only what is built from it: everything
 // else is in the result, and each error names the file.
 package render
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -81,11 +82,16 @@ type Result struct {
 	BrokenSuspensions map[string]error
 	// Failed are roots of which nothing could be built.
 	Failed []string
+	// Unfinished: some of them took too long, and rendering the same commit again may
+	// give more.
+	Unfinished bool
 }
 
 // Render builds everything below a directory: the kustomization in it, or each
 // topmost one below it, and plain YAML files each on its own.
-func Render(src Source, dir string) Result { return new(Renderer).Render(src, dir) }
+func Render(ctx context.Context, src Source, dir string) Result {
+	return new(Renderer).Render(ctx, src, dir)
+}
 
 // rendering is one of them, and gathers its result.
 type rendering struct {
@@ -114,9 +120,9 @@ type fault struct {
 	err error
 }
 
-// part builds one kustomization or plain file.
-func (r *rendering) part(root string) (p part) {
-	objects, err := r.build(root)
+// part is what the build of a kustomization or plain file gives.
+func (r *rendering) part(root string, build *running) (p part) {
+	objects, err := build.objects(root)
 	if err != nil {
 		return part{failed: err}
 	}

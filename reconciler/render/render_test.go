@@ -3,6 +3,7 @@ package render
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -129,7 +130,7 @@ func TestRender(t *testing.T) {
 		{"an empty path", repo{"readme.md": "x"}, "deploy",
 			"error: deploy: there is no kustomization and no YAML file in the repository at this path\nfailed: deploy\n"},
 	} {
-		if got := describeResult(Render(c.repo, c.dir)); !strings.HasPrefix(got, c.want) {
+		if got := describeResult(Render(context.Background(), c.repo, c.dir)); !strings.HasPrefix(got, c.want) {
 			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)
 		}
 	}
@@ -141,7 +142,7 @@ func TestRenderRefusesAliasBombs(t *testing.T) {
 	for c := 'b'; c <= 'i'; c++ {
 		bomb += fmt.Sprintf("%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n", c, c, c-1, c-1, c-1, c-1, c-1, c-1, c-1, c-1, c-1, c-1)
 	}
-	r := Render(repo{"k/a.yaml": bomb, "k/b.yaml": hotpatch("b")}, "k")
+	r := Render(context.Background(), repo{"k/a.yaml": bomb, "k/b.yaml": hotpatch("b")}, "k")
 	if len(r.Items) != 1 || len(r.Errors) != 1 || !strings.Contains(r.Errors[0].Error(), "k/a.yaml") {
 		t.Errorf("got %s", describeResult(r))
 	}
@@ -152,7 +153,7 @@ type brokenSource struct{ repo }
 func (brokenSource) Files(string) ([]File, error) { return nil, errors.New("object missing") }
 
 func TestRenderSaysThatTheCommitCannotBeRead(t *testing.T) {
-	r := Render(brokenSource{}, ".")
+	r := Render(context.Background(), brokenSource{}, ".")
 	if len(r.Failed) != 1 || len(r.Errors) != 1 {
 		t.Errorf("got %+v", r)
 	}
@@ -160,7 +161,7 @@ func TestRenderSaysThatTheCommitCannotBeRead(t *testing.T) {
 
 func TestRenderOfSuspensions(t *testing.T) {
 	const freeze = "apiVersion: hotpatch.dev/v1alpha1\nkind: Suspension\nmetadata: {name: freeze}\nspec: {namespaces: [games]}\n"
-	r := Render(repo{"k/kustomization.yaml": "namespace: prod\nresources: [freeze.yaml, thaw.yaml, game.yaml]", "k/freeze.yaml": freeze,
+	r := Render(context.Background(), repo{"k/kustomization.yaml": "namespace: prod\nresources: [freeze.yaml, thaw.yaml, game.yaml]", "k/freeze.yaml": freeze,
 		"k/thaw.yaml": strings.NewReplacer("freeze", "thaw", "namespaces", "namespace").Replace(freeze), "k/game.yaml": hotpatch("game")}, "k")
 	if len(r.Suspensions) != 1 || !r.Suspensions[0].Over("games") || r.Suspensions[0].Over("prod") || r.Suspensions[0].File != "k/freeze.yaml" {
 		t.Errorf("suspensions %+v", r.Suspensions)
@@ -199,7 +200,7 @@ func TestRenderRefusesDependenciesThatNobodyCanMeet(t *testing.T) {
 		{"it may stand in what does not build", repo{"k/a.yaml": dependent("a", "b"), "k/b.yaml": "{"},
 			good("a") + "error: k/b.yaml: line 1"},
 	} {
-		if got := describeResult(Render(c.repo, "k")); !strings.HasPrefix(got, c.want) {
+		if got := describeResult(Render(context.Background(), c.repo, "k")); !strings.HasPrefix(got, c.want) {
 			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)
 		}
 	}
@@ -209,7 +210,7 @@ func TestRenderRefusesDependenciesThatNobodyCanMeet(t *testing.T) {
 func TestDirectoryIsPacked(t *testing.T) {
 	const spec = "apiVersion: hotpatch.dev/v1alpha1\nkind: HotPatch\nmetadata: {name: f}\nspec:\n  target: {selector: {matchLabels: {app: f}}}\n  files:\n  - {path: levels, version: v1, from: levels}\n"
 	src := repo{"k/f.yaml": spec, "k/levels/b.txt": "b", "k/levels/a/a.txt": "a", "k/levelsX": "not in it"}
-	r := Render(src, "k")
+	r := Render(context.Background(), src, "k")
 	if len(r.Items) != 1 {
 		t.Fatal(describeResult(r))
 	}
@@ -234,7 +235,7 @@ func TestDirectoryIsPacked(t *testing.T) {
 		t.Errorf("packed again it is another: %x, %v", sum, err)
 	}
 	src["k/levels/l"] = "→../.."
-	if got := describeResult(Render(src, "k")); !strings.Contains(got, "spec.files[0].from: k/levels/l is not a regular file") {
+	if got := describeResult(Render(context.Background(), src, "k")); !strings.Contains(got, "spec.files[0].from: k/levels/l is not a regular file") {
 		t.Error(got)
 	}
 }

@@ -15,6 +15,8 @@ const (
 	maxYAML     = 2 << 20  // bytes of one file for kustomize
 	maxBuild    = 32 << 20 // bytes of all files of one build
 	maxBuildLen = 5_000    // files of one build
+	maxObjects  = 1_500    // objects of one build
+	maxWork     = 1_500_000
 )
 
 // kustomizationNames are what kustomize looks for.

@@ -57,7 +57,7 @@ func renders(ctx context.Context, s *server) error {
 		}
 		known = snapshot.Commit
 		began := time.Now()
-		result := renderer.Render(tree{snapshot}, ".")
+		result := renderer.Render(ctx, tree{snapshot}, ".")
 		took := time.Since(began)
 		if len(result.Items) != 1000 || len(result.Errors) > 0 {
 			return fmt.Errorf("%d HotPatches: %w", len(result.Items), errors.Join(result.Errors...))
