@@ -151,22 +151,22 @@ func (k *kustomization) check(r *repository, dir string) error {
 	return nil
 }
 
-// checkReference says what is wrong with a reference, "" if nothing is.
+// checkReference says what is wrong with a reference, "" if nothing is. That it is
+// not remote comes first: kustomize asks elsewhere for what looks so though there is
+// such a file or directory here.
 func (r *repository) checkReference(dir string, ref reference) string {
 	target := path.Join(dir, ref.to)
 	r.touch(target)
 	file, isFile := r.files[target]
 	switch {
-	case !isFile && r.dirs[target] == nil && remote(ref.to):
+	case remote(ref.to):
 		return ref.to + " is not in this repository; nothing is fetched from elsewhere"
 	case isFile && file.Kind != Regular:
 		return target + " is a symlink or submodule, which are not followed"
+	case r.dirs[target] != nil && ref.ofPlugins():
+		return ref.to + " is a directory, whose patches could have them fetch anything; name the files in it"
 	case !isFile && r.dirs[target] == nil:
 		return "there is no " + ref.to + " here"
 	}
 	return ""
-}
-
-func remote(to string) bool {
-	return strings.Contains(to, "://") || strings.Contains(to, "@") || strings.Contains(to, "?ref=") || strings.HasPrefix(to, "github.com/")
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
+	"strings"
 
 	"sigs.k8s.io/kustomize/api/provider"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
@@ -89,19 +91,40 @@ func (l *loader) dir(dir string) (size, error) {
 		return size{}, err
 	}
 	l.dirs[dir] = s
-	return s, nil
+	return s, l.inline(k)
+}
+
+// inline checks what stands in a kustomization itself instead of in a file.
+func (l *loader) inline(k *kustomization) error {
+	for _, plugin := range slices.Concat(k.Generators, k.Transformers, k.Validators) {
+		if strings.Contains(plugin, "\n") {
+			if err := checkPlugin(k.file, "", []byte(plugin)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // reference loads what a kustomization names.
 func (l *loader) reference(k *kustomization, dir string, ref reference) (size, error) {
 	target := path.Join(dir, ref.to)
 	if l.repo.dirs[target] == nil {
-		return l.file(target, ref.ofObjects())
+		s, err := l.file(target, ref.ofObjects())
+		if err == nil && ref.ofPlugins() {
+			err = checkPlugin(target, "", l.content(target))
+		}
+		return s, err
 	}
 	if l.repo.kustomization(target) == "" {
 		return size{}, &api.Error{File: k.file, Field: ref.field, Reason: "there is no kustomization in " + ref.to}
 	}
 	return l.dir(target)
+}
+
+func (l *loader) content(name string) []byte {
+	content, _ := l.disk.ReadFile("/" + name) // it was written a moment ago
+	return content
 }
 
 // file puts a file on the disk; one of objects with a note where each stands.

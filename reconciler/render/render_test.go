@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// repo is a commit in memory; "→x" is a symlink.
+// repo is a commit in memory; "→x" is a symlink, "⊂x" a submodule.
 type repo map[string]string
 
 func (r repo) Files(dir string) ([]File, error) {
@@ -25,6 +25,9 @@ func (r repo) Files(dir string) ([]File, error) {
 			f := File{Path: name, Size: int64(len(content)), ID: content}
 			if strings.HasPrefix(content, "→") {
 				f.Kind = Symlink
+			}
+			if strings.HasPrefix(content, "⊂") {
+				f.Kind = Submodule
 			}
 			out = append(out, f)
 		}

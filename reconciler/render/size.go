@@ -47,6 +47,11 @@ func (r reference) list() string {
 // ofObjects tells whether what is named are objects of the build.
 func (r reference) ofObjects() bool { return r.list() == "resources" || r.list() == "bases" }
 
+// ofPlugins tells whether it is what makes or changes objects.
+func (r reference) ofPlugins() bool {
+	return r.list() == "generators" || r.list() == "transformers" || r.list() == "validators"
+}
+
 // size is what a kustomization costs by itself. Each entry may be about every object.
 func (k *kustomization) size() size {
 	return size{
