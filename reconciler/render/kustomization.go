@@ -55,9 +55,9 @@ func (r *repository) yaml(name string) ([]byte, error) {
 	if f.Size > maxYAML {
 		return nil, &api.Error{File: name, Reason: fmt.Sprintf("has %d bytes; at most %d are rendered", f.Size, maxYAML)}
 	}
-	content, err := r.src.Read(name)
+	content, err := read(r.src, name)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, &api.Error{File: name, Reason: strings.TrimPrefix(err.Error(), name+" ")}
 	}
 	if !isYAML(name) && path.Base(name) != "Kustomization" {
 		return content, nil

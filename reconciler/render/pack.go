@@ -15,7 +15,7 @@ import (
 // apart by their digest.
 func Read(src Source, c Content) ([]byte, error) {
 	if !c.Dir {
-		return src.Read(c.RepoPath)
+		return read(src, c.RepoPath)
 	}
 	files, err := src.Files(c.RepoPath)
 	if err != nil {
@@ -38,6 +38,19 @@ func Read(src Source, c Content) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
+// pointer is how a file begins that stands for one of Git LFS.
+const pointer = "version https://git-lfs.github.com/spec/"
+
+// read reads a file, but not one that only says where its content is: pods would be
+// handed that text in place of it.
+func read(src Source, name string) ([]byte, error) {
+	content, err := src.Read(name)
+	if err == nil && bytes.HasPrefix(content, []byte(pointer)) {
+		return nil, fmt.Errorf("%s is a pointer of Git LFS, which is not followed; commit the file itself, or have it come from a url", name)
+	}
+	return content, err
+}
+
 // add packs one file under a name. Neither times nor modes: Git has none of the
 // former, and a sidecar's files are for all to read.
 func add(w *tar.Writer, src Source, f File, name string) error {
@@ -47,7 +60,7 @@ func add(w *tar.Writer, src Source, f File, name string) error {
 	case f.Size > MaxContent:
 		return fmt.Errorf("%s has %d bytes; at most %d can be handed to sidecars", f.Path, f.Size, MaxContent)
 	}
-	content, err := src.Read(f.Path)
+	content, err := read(src, f.Path)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,26 @@ func TestSubmodulesAreRefused(t *testing.T) {
 	}
 }
 
+// Pods are not handed a pointer in place of what it points to.
+func TestPointersOfLFSAreRefused(t *testing.T) {
+	const lfs = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
+	const from = "apiVersion: hotpatch.dev/v1alpha1\nkind: HotPatch\nmetadata: {name: f}\nspec:\n  target: {selector: {matchLabels: {app: f}}}\n  files:\n  - {path: x, version: v1, from: levels%s}\n"
+	for what, c := range map[string]struct {
+		repo repo
+		want string
+	}{
+		"a file":         {repo{"k/f.yaml": fmt.Sprintf(from, "/a"), "k/levels/a": lfs}, "error: k/f.yaml: HotPatch default/f: spec.files[0].from: k/levels/a is a pointer of Git LFS, which is not followed"},
+		"in a folder":    {repo{"k/f.yaml": fmt.Sprintf(from, ""), "k/levels/a": "a", "k/levels/b": lfs}, "error: k/f.yaml: HotPatch default/f: spec.files[0].from: k/levels/b is a pointer of Git LFS"},
+		"a resource":     {repo{"k/kustomization.yaml": "resources: [a.yaml]", "k/a.yaml": lfs}, "error: k/a.yaml: is a pointer of Git LFS"},
+		"a plain file":   {repo{"k/a.yaml": lfs}, "error: k/a.yaml: is a pointer of Git LFS"},
+		"of a generator": {repo{"k/kustomization.yaml": "configMapGenerator: [{name: x, files: [a.bin]}]", "k/a.bin": lfs}, "error: k/a.bin: is a pointer of Git LFS"},
+	} {
+		if got := describeResult(Render(t.Context(), c.repo, "k")); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s:\n got %s\nwant %s", what, got, c.want)
+		}
+	}
+}
+
 // Whatever kustomize would have fetched, by whichever field and spelling, is refused
 // before it is asked; also where the repository has something of that very name.
 func TestNothingIsFetched(t *testing.T) {
