@@ -1,6 +1,7 @@
 # Hotpatch. `make demo` shows it, `make test` tests it; CONTRIBUTING.md has the rest.
 SHELL := /bin/bash
 NODES ?= 1
+FUZZTIME ?= 30s
 TOOLS := $(CURDIR)/.cluster/bin
 # One way to build everything, so that Go's cache serves all of it. Without the
 # tag gRPC brings a package that keeps the linker from dropping unused methods:
@@ -14,7 +15,7 @@ FLAGS := -trimpath -tags grpcnotrace
 LAVISH := GOGC=400
 BUILD := $(LAVISH) $(GO) build $(FLAGS) -ldflags "-s -w"
 
-.PHONY: build box cluster cluster-down images stage demo demo-down test lint vulncheck unit prove e2e box-test bench bench-plan bench-swap bench-sidecar bench-git soak soak-record test-vm forge
+.PHONY: build box cluster cluster-down images stage demo demo-down test lint vulncheck unit prove e2e box-test bench bench-plan bench-swap bench-sidecar bench-git soak soak-record fuzz test-vm forge
 build: ## the four programs into bin/
 	$(BUILD) -o bin/ ./cmd/...
 
@@ -91,6 +92,12 @@ soak: stage ## 300 kills of the agent, under load and with garbage collected all
 
 soak-record: ## 300 kills of the reconciler's own program around its commits
 	$(GO) test -vet=off $(FLAGS) ./reconciler -run TestKilledAroundCommits -kills 300 -count=1 -timeout 30m -v
+
+# What a run finds lands in testdata/fuzz of its package, and is a unit test then.
+fuzz: ## each fuzz target for FUZZTIME, one after another
+	@grep -r --include='*_test.go' -oE '^func Fuzz[A-Za-z0-9_]*' . | sed -E 's|/[^/]*_test.go:func | |' | sort | while read -r package target; do \
+		$(GO) test -vet=off $(FLAGS) -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit; \
+	done
 
 bench: stage ## times, connections dropped and memory, against what people do today
 	@$(BUILD) -o $(TOOLS)/ ./test/bench
