@@ -202,8 +202,7 @@ func mapped(t reflect.Type, window *jsonschema.Schema) *jsonschema.Schema {
 	return nil
 }
 
-// tellRules adds what the types cannot say, out of the patterns that Validate
-// uses.
+// tellRules adds what types cannot say, by the patterns of Validate.
 func tellRules(s *jsonschema.Schema) {
 	at(s, "apiVersion").Enum = []any{APIVersion}
 	at(s, "kind").Enum = []any{KindHotPatch}

@@ -1,12 +1,14 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/test/stage"
@@ -27,6 +29,7 @@ func TestPlanTellsWhatAPushWouldDo(t *testing.T) {
 
 	s.push("Release v2")
 	s.settled("game-server", api.PhasePaused, 5, 8)
+	s.saysWhy("main is on registry.example:5000/game-server@sha256:", "; reason: 5 of 8 pods should be on it, ")
 	s.plans(0, "5 of 8 pods should be on it (partition 3), 5 are", "nothing would change now")
 
 	s.edit(stage.Policy, "partition: 3", "partition: 0")
@@ -34,6 +37,18 @@ func TestPlanTellsWhatAPushWouldDo(t *testing.T) {
 
 	s.edit(stage.Policy, "partition: 0", "partition: -1")
 	s.plans(3, "spec.rollout.partition")
+}
+
+// saysWhy: an event of some pod has all of these words, the plan's reason among them.
+func (s *scene) saysWhy(words ...string) {
+	s.Helper()
+	s.must(stage.Eventually(s.ctx, 20*time.Second, func(context.Context) error {
+		said := s.kubectl("-n", stage.Namespace, "get", "events", "--field-selector", "reason="+api.EventPatched, "-o", `jsonpath={range .items[*]}{.message}{"\n"}{end}`)
+		if !tells(said, words...) {
+			return fmt.Errorf("no event has all of %q:\n%s", words, said)
+		}
+		return nil
+	}))
 }
 
 // nobodyIsAsked: a plan alone has pods prepare nothing.
