@@ -129,12 +129,6 @@ func (s *stuck) end() {
 			<-k.late.done
 		}
 	}
-	for range cap(slots) { // who has ended has given its slot back
-		slots <- struct{}{}
-	}
-	for range cap(slots) {
-		<-slots
-	}
 	s.dirs = nil
 }
 

@@ -49,8 +49,8 @@ func (r *rendering) begin(ctx context.Context, root string, build func(filesys.F
 	}
 	b := &running{done: make(chan struct{})}
 	go func() {
-		defer func() { <-slots }()
 		defer close(b.done)
+		defer func() { <-slots }()
 		b.built, b.err = build(l.disk, path.Join("/", dir))
 	}()
 	return b, nil
