@@ -24,13 +24,13 @@ func (s *scene) agentToken(bound *authentication.BoundObjectReference) kubernete
 	return client
 }
 
-// stolen is what somebody has who read the token in an agent's pod.
-func (s *scene) stolen() kubernetes.Interface {
+// stolen is what somebody has who read the token in the pod of a node's agent.
+func (s *scene) stolen(node string) kubernetes.Interface {
 	s.Helper()
-	agents, err := on.Kube.CoreV1().Pods(stage.System).List(s.ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=hotpatch-agent"})
+	agents, err := on.Kube.CoreV1().Pods(stage.System).List(s.ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=hotpatch-agent", FieldSelector: "spec.nodeName=" + node})
 	s.must(err)
 	if len(agents.Items) == 0 {
-		s.Fatal("no agent runs")
+		s.Fatalf("no agent runs on %s", node)
 	}
 	pod := agents.Items[0]
 	return s.agentToken(&authentication.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: pod.Name, UID: pod.UID})
@@ -45,10 +45,9 @@ func (s *scene) try(thief kubernetes.Interface, pod, patch string, subresources 
 
 func TestAStolenAgentTokenIsWorthLittle(t *testing.T) {
 	s := open(t)
-	thief := s.stolen()
 	pods, err := on.Pods(s.ctx, "game-server")
 	s.must(err)
-	pod := pods[0].Name
+	thief, pod := s.stolen(pods[0].Spec.NodeName), pods[0].Name
 	const asAgentsDo = `{"metadata":{"annotations":{"hotpatch.dev/observed":"{}"},"labels":{"hotpatch.dev/revision":"x"}},"status":{"conditions":[{"type":"hotpatch.dev/UpToDate","status":"False"}]}}`
 	if err := s.try(thief, pod, asAgentsDo, "status"); err != nil {
 		t.Errorf("an agent may not work: %v", err)
@@ -108,11 +107,11 @@ func TestAnAgentTouchesNoPodOfAnotherNode(t *testing.T) {
 		now := int64(0)
 		s.must(on.Kube.CoreV1().Pods(stage.Namespace).Delete(s.ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now}))
 	}()
-	if err := s.try(s.stolen(), pod.Name, patch, "status"); err == nil || !strings.Contains(err.Error(), "only touch pods of its own node") {
-		t.Errorf("a pod of another node: %v", err)
-	}
 	pods, err := on.Pods(s.ctx, "game-server")
 	s.must(err)
+	if err := s.try(s.stolen(pods[0].Spec.NodeName), pod.Name, patch, "status"); err == nil || !strings.Contains(err.Error(), "only touch pods of its own node") {
+		t.Errorf("a pod of another node: %v", err)
+	}
 	if err := s.try(s.agentToken(nil), pods[0].Name, patch, "status"); err == nil || !strings.Contains(err.Error(), "only touch pods of its own node") {
 		t.Errorf("with a token that is bound to no node: %v", err)
 	}
