@@ -1,5 +1,7 @@
 package render
 
+//lint:file-ignore SA1019 what is deprecated is still in people's kustomizations
+
 import (
 	"bytes"
 	"fmt"
