@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -85,4 +86,12 @@ func (g *guest) runs() (versions []string) {
 		versions = append(versions, answer.Version)
 	}
 	return versions
+}
+
+// run says so where the pods do not serve these versions.
+func (g *guest) run(want ...string) {
+	g.Helper()
+	if got := g.runs(); !slices.Equal(got, want) {
+		g.Errorf("the servers of %s run %s, want %s", g.name, got, want)
+	}
 }
