@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -53,30 +52,33 @@ func TestPauseGoesPastFailures(t *testing.T) {
 }
 
 // A server that was Ready before it changed must be so again in time. That it is not
-// takes all back, outside of the window too.
+// takes all back, outside of the window too: in the order in which they came, and one by
+// one as they came. The commit of the record says why.
 func TestRollbackGoesOutsideOfTheWindow(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	bridge := s.hall("bridge")
-	before := bridge.lives()
-	bridge.policy("maxConcurrent: 1", "maxUnavailable: 2", "onFailure: Rollback", "progressDeadlineSeconds: 15", "partition: 2")
+	before, turns := bridge.lives(), bridge.watch()
+	rollout := []string{"order: [ordinal-ascending]", "maxConcurrent: 1", "maxUnavailable: 2", "onFailure: Rollback", "progressDeadlineSeconds: 15"}
+	bridge.policy(append(rollout, "partition: 1")...)
 	bridge.edit("game-server:v1", "game-server:v2")
-	s.push("Release v2 to two")
-	bridge.is(api.PhasePaused, 2, 4, "the partition 2 keeps 2 of 4 pods on the stable revision")
+	s.push("Release v2 to three")
+	bridge.is(api.PhasePaused, 3, 4, "the partition 1 keeps 1 of 4 pods on the stable revision")
 
 	opens := time.Now().UTC().Add(12 * time.Hour)
-	bridge.policy("maxConcurrent: 1", "maxUnavailable: 2", "onFailure: Rollback", "progressDeadlineSeconds: 15",
-		fmt.Sprintf(`window: {schedule: "0 %d * * *", duration: 1h}`, opens.Hour()))
+	bridge.policy(append(rollout, fmt.Sprintf(`window: {schedule: "0 %d * * *", duration: 1h}`, opens.Hour()))...)
 	s.push("Release v2 to all, by night")
 	held := opens.Format("outside of its window; the next opens Mon 2006-01-02 15:00 UTC")
-	bridge.is(api.PhasePaused, 2, 4, held)
-	bridge.doors(3, false)
-	const why = "pod bridge-3: was Ready before it changed, and then not for 15s"
+	bridge.is(api.PhasePaused, 3, 4, held)
+	bridge.doors(0, false)
+	const why = "pod bridge-0: was Ready before it changed, and then not for 15s"
 	bridge.is(api.PhaseRolledBack, 0, 4, why+"; not tried again until Git says something else")
+	turns.were(1, "0 1 2, and back 0 1 2")
 	s.must(stage.SameLives(before, bridge.lives()))
-	if story := s.hotpatch("history", "bridge"); !strings.Contains(story, why) {
-		t.Errorf("the history does not say why:\n%s", story)
-	}
+	told, err := s.repo.Told(s.ctx, "bridge")
+	s.must(err)
+	s.must(contains(told, "bridge: 0 of 4 on v2, rolled back: "+why))
+	s.must(contains(s.hotpatch("history", "bridge"), why))
 }
 
 // label is a game's word of one of its servers.

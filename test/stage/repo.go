@@ -83,21 +83,40 @@ func (r *Repo) Revert(ctx context.Context, commits string) error {
 
 // Status reads a HotPatch's record off the status branch on the server.
 func (r *Repo) Status(ctx context.Context, name string) (api.HotPatchStatus, error) {
-	if _, err := r.Git(ctx, "fetch", "-q", "origin", "+hotpatch-status:refs/remotes/origin/hotpatch-status"); err != nil {
+	if err := r.fetchStatus(ctx); err != nil {
 		return api.HotPatchStatus{}, err
 	}
-	file := fmt.Sprintf("clusters/%s/%s/%s.yaml", Cluster, Namespace, name)
-	out, err := r.Git(ctx, "show", "origin/hotpatch-status:"+file)
+	out, err := r.Git(ctx, "show", statusBranch+":"+record(name))
 	if err != nil {
 		return api.HotPatchStatus{}, err
 	}
-	return api.DecodeStatus(file, []byte(out))
+	return api.DecodeStatus(record(name), []byte(out))
+}
+
+// Told is the message of the last commit that changed a HotPatch's record.
+func (r *Repo) Told(ctx context.Context, name string) (string, error) {
+	if err := r.fetchStatus(ctx); err != nil {
+		return "", err
+	}
+	return r.Git(ctx, "log", "-1", "--format=%B", statusBranch, "--", record(name))
 }
 
 // Story is the log of the status branch, newest first.
 func (r *Repo) Story(ctx context.Context, n int) (string, error) {
-	if _, err := r.Git(ctx, "fetch", "-q", "origin", "+hotpatch-status:refs/remotes/origin/hotpatch-status"); err != nil {
+	if err := r.fetchStatus(ctx); err != nil {
 		return "", err
 	}
-	return r.Git(ctx, "log", fmt.Sprintf("-%d", n), "--format=%h %s", "origin/hotpatch-status")
+	return r.Git(ctx, "log", fmt.Sprintf("-%d", n), "--format=%h %s", statusBranch)
+}
+
+const statusBranch = "origin/hotpatch-status"
+
+func (r *Repo) fetchStatus(ctx context.Context) error {
+	_, err := r.Git(ctx, "fetch", "-q", "origin", "+hotpatch-status:refs/remotes/"+statusBranch)
+	return err
+}
+
+// record is where a HotPatch's stands.
+func record(name string) string {
+	return fmt.Sprintf("clusters/%s/%s/%s.yaml", Cluster, Namespace, name)
 }
