@@ -13,31 +13,51 @@ import (
 	"hotpatch.dev/hotpatch/test/stage"
 )
 
-// What is asked for, and of how many, changes while pods are changing: the partition
-// is of the pods that there are, and who died or was added counts like any other.
+// What is asked for, and of how many, changes while pods are changing: fewer stay, and
+// more; pods die, are added and taken away. The partition is of the pods that there are,
+// and who died or was added counts like any other.
 func TestPartitionAndPodsChangeMidway(t *testing.T) {
 	s := open(t)
+	t.Cleanup(func() { s.scale(8) })
 	s.edit(stage.Images, "newTag: v1", "newTag: v2")
 	s.edit(stage.Policy, "partition: 0 ", `partition: "75%" `)
-	s.edit(stage.Policy, "maxConcurrent: 25%", "maxConcurrent: 1")
+	s.edit(stage.Policy, "maxConcurrent: 25%", "maxConcurrent: 1\n    minReadySeconds: 4")
 	s.push("Release v2 to a quarter, one by one")
-	s.must(stage.Eventually(s.ctx, limit, s.someButNotAll))
+	s.midway(1, 2, 8)
 	s.edit(stage.Policy, `partition: "75%"`, `partition: "25%"`)
 	s.push("No, to three quarters")
-	s.must(stage.Eventually(s.ctx, limit, s.someButNotAll))
+	s.midway(2, 6, 8)
 	s.killOne()
-	s.settled("game-server", api.PhasePaused, 6, 8)
-
-	t.Cleanup(func() { s.scale(8) })
 	s.scale(10)
-	s.settled("game-server", api.PhasePaused, 7, 10) // 25% of ten are three
+	s.midway(2, 7, 10) // 25% of ten are three
 	s.edit(stage.Policy, `partition: "25%"`, `partition: "90%"`)
 	s.push("No, to one")
 	s.settled("game-server", api.PhasePaused, 1, 10)
-	s.scale(8)
+
 	s.edit(stage.Policy, `partition: "90%"`, "partition: 0")
-	s.push("To all, of which there are fewer")
-	s.settled("game-server", api.PhaseComplete, 8, 8)
+	s.push("To all")
+	s.midway(2, 7, 10)
+	s.scale(7)
+	s.midway(1, 7, 7)
+	s.edit(stage.Policy, "minReadySeconds: 4", "minReadySeconds: 0")
+	s.push("Make haste")
+	s.settled("game-server", api.PhaseComplete, 7, 7)
+}
+
+// midway waits until v2 is on so many of all pods, but on fewer than others, and going on.
+func (s *scene) midway(from, below, total int) {
+	s.Helper()
+	s.must(stage.Eventually(s.ctx, limit, func(ctx context.Context) error {
+		status, err := s.repo.Status(ctx, "game-server")
+		if err != nil {
+			return err
+		}
+		c := status.Counts
+		if strings.HasSuffix(status.Images["main"], ":v2") && status.Phase == api.PhaseProgressing && from <= c.Updated && c.Updated < below && c.Total == total {
+			return nil
+		}
+		return fmt.Errorf("%s, %d of %d on %v: %s; want %d or more of %d, and fewer than %d", status.Phase, c.Updated, c.Total, status.Images, status.Message, from, total, below)
+	}))
 }
 
 // killOne has a pod die, and another take its place.
