@@ -37,7 +37,7 @@ func TestStepsWaitUntilSomebodyPromotes(t *testing.T) {
 		t.Errorf("connections are served by %v, want 32 by v2", got)
 	}
 	story := s.hotpatch("history", "game-server")
-	for _, words := range [][]string{{"v2", "4/8", "step 2 of 4"}, {"v2", "8/8"}} {
+	for _, words := range [][]string{{"v2", "1/8", "step 2 of 4"}, {"v2", "4/8", "step 4 of 4"}, {"v2", "8/8"}} {
 		if !tells(story, words...) {
 			t.Errorf("the history does not tell of %q:\n%s", words, story)
 		}
