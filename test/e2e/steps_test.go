@@ -2,10 +2,15 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"hotpatch.dev/hotpatch/api"
 	"hotpatch.dev/hotpatch/test/stage"
@@ -42,6 +47,82 @@ func TestStepsWaitUntilSomebodyPromotes(t *testing.T) {
 			t.Errorf("the history does not tell of %q:\n%s", words, story)
 		}
 	}
+}
+
+// A pause of some time ends when it would have ended, though reconciler and agent are
+// others by then.
+func TestAPauseIsCountedFromWhenItBegan(t *testing.T) {
+	const lasts = 25 * time.Second
+	s := open(t)
+	before := s.lives()
+	s.edit(stage.Images, "newTag: v1", "newTag: v2")
+	s.edit(stage.Policy, "  rollout:\n", fmt.Sprintf("  rollout:\n    steps: [{partition: 7}, {pause: {duration: %s}}]\n", lasts))
+	s.push("Release v2 to one, and in a while to all")
+	began := s.settled("game-server", api.PhasePaused, 1, 8).Progress.Since
+	s.dies("hotpatch-agent", "hotpatch-reconciler")
+	other := s.leads().Truncate(time.Second)
+	s.plans(0, "step 2 of 2: paused until "+began.Add(lasts).Format("Mon 2006-01-02 15:04:05 UTC"), "nothing would change now")
+
+	s.settled("game-server", api.PhaseComplete, 8, 8)
+	var changed []time.Time
+	pods, err := on.Pods(s.ctx, "game-server")
+	s.must(err)
+	for _, pod := range pods {
+		o, err := stage.Observed(pod)
+		s.must(err)
+		changed = append(changed, o.Containers[0].Time)
+	}
+	slices.SortFunc(changed, time.Time.Compare)
+	if second := changed[1]; second.Before(began.Add(lasts)) || !second.Before(other.Add(lasts)) {
+		t.Errorf("a pause of %s began at %s, another reconciler went on at %s, and the second server changed at %s", lasts, began, other, second)
+	}
+	s.must(stage.SameLives(before, s.lives()))
+}
+
+// dies ends programs of ours with no time for a last word, and their pods, and waits
+// until others are in their place.
+func (s *scene) dies(programs ...string) {
+	s.Helper()
+	pods, now := on.Kube.CoreV1().Pods(stage.System), int64(0)
+	for _, program := range programs {
+		those := metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + program}
+		before, err := pods.List(s.ctx, those)
+		s.must(err)
+		for _, pod := range before.Items {
+			s.must(stage.Kill(pod))
+		}
+		s.must(pods.DeleteCollection(s.ctx, metav1.DeleteOptions{GracePeriodSeconds: &now}, those))
+		s.must(stage.Eventually(s.ctx, limit, func(ctx context.Context) error {
+			after, err := pods.List(ctx, those)
+			if err == nil && len(after.Items) != len(before.Items) {
+				err = fmt.Errorf("there are %d pods of %s, want %d", len(after.Items), program, len(before.Items))
+			}
+			if err != nil {
+				return err
+			}
+			for _, pod := range after.Items {
+				if st := pod.Status.ContainerStatuses; len(st) == 0 || !st[0].Ready || slices.ContainsFunc(before.Items, func(p corev1.Pod) bool { return p.UID == pod.UID }) {
+					return fmt.Errorf("pod %s is not ready, or not another", pod.Name)
+				}
+			}
+			return nil
+		}))
+	}
+}
+
+// leads waits until a reconciler that runs works, and says since when.
+func (s *scene) leads() (since time.Time) {
+	s.Helper()
+	s.must(stage.Eventually(s.ctx, limit, func(ctx context.Context) error {
+		lease, err := on.Kube.CoordinationV1().Leases(stage.System).Get(ctx, "hotpatch-reconciler", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		_, err = on.Kube.CoreV1().Pods(stage.System).Get(ctx, *lease.Spec.HolderIdentity, metav1.GetOptions{})
+		since = lease.Spec.AcquireTime.Time
+		return err
+	}))
+	return since
 }
 
 // tells is whether a line of a history has all of these words.

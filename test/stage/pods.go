@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -78,6 +79,20 @@ func SameLives(before, after []Life) error {
 	for i := range before {
 		if before[i] != after[i] {
 			return fmt.Errorf("container %s of pod %s is not the same:\nbefore %+v\nafter  %+v", before[i].Container, before[i].Pod, before[i], after[i])
+		}
+	}
+	return nil
+}
+
+// Kill ends the first process of each container of a pod at once, as a crash would.
+func Kill(pod corev1.Pod) error {
+	for _, st := range pod.Status.ContainerStatuses {
+		pid, _, err := initOf(st.ContainerID)
+		if err != nil {
+			return err
+		}
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			return fmt.Errorf("kill container %s of pod %s: %w", st.Name, pod.Name, err)
 		}
 	}
 	return nil
