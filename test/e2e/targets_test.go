@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +22,13 @@ import (
 
 // target is what a HotPatch names, and the label of its pods.
 type target struct{ name, yaml string }
+
+// rollouts are what there is to say of some of them, beside how fast: one pod is to go
+// before the other.
+var rollouts = map[string]string{
+	"t-gss":   ", partition: 1, order: [priority]",
+	"t-clone": ", partition: 1, order: [oldest]",
+}
 
 var targets = []target{
 	{"t-stateful", "{apiVersion: apps/v1, kind: StatefulSet, name: t-stateful}"},
@@ -36,7 +45,7 @@ const targetFiles = "test/e2e/testdata/targets/"
 
 // Every kind of workload that people run games in: Kubernetes' own, pods that
 // nobody owns, kinds that name their pods in their spec or in their scale, and one
-// that is only known from its pods, over two levels.
+// that is only known from its pods, over two levels. Order and partition are of any.
 func TestAnyWorkloadIsATarget(t *testing.T) {
 	t.Parallel()
 	s := open(t)
@@ -47,13 +56,38 @@ func TestAnyWorkloadIsATarget(t *testing.T) {
 		before[target.name] = s.grown(target.name)
 	}
 
-	s.askFor("v2")
+	s.askFor("v2", rollouts)
+	s.oneOfTwo("t-gss", 0)   // of the higher priority, while its ordinal is the lower
+	s.oneOfTwo("t-clone", 1) // the older, while its name is the second
+
+	s.askFor("v2", nil)
 	for _, target := range targets {
 		s.reached(target.name, len(before[target.name]))
 		after, err := on.Lives(s.ctx, target.name, "main")
 		s.must(err)
 		if err := stage.SameLives(before[target.name], after); err != nil {
 			t.Errorf("%s: %v", target.name, err)
+		}
+	}
+}
+
+// oneOfTwo waits until the partition holds one pod, and says if it is the wrong one.
+func (s *scene) oneOfTwo(app string, first int) {
+	s.Helper()
+	s.must(stage.Eventually(s.ctx, limit, func(ctx context.Context) error {
+		status, err := s.repo.Status(ctx, app)
+		if err == nil && (status.Phase != api.PhasePaused || status.Counts.Updated != 1 || status.Counts.Total != 2) {
+			err = fmt.Errorf("%s is %s, %d of %d: %s", app, status.Phase, status.Counts.Updated, status.Counts.Total, status.Message)
+		}
+		return err
+	}))
+	pods, err := on.Pods(s.ctx, app)
+	s.must(err)
+	for i, pod := range pods {
+		a, err := stage.Ask(pod.Name, pod.Status.PodIP+":7777")
+		s.must(err)
+		if (a.Version == "v2") != (i == first) {
+			s.Errorf("pod %s is on %s, and %s was to go first", pod.Name, a.Version, pods[first].Name)
 		}
 	}
 }
@@ -69,16 +103,19 @@ func (s *scene) makeTargets() {
 		"-p", `{"status":{"replicas":2,"labelSelector":"game.kruise.io/owner-gss=t-gss"}}`)
 	advanced := s.child("apps.kruise.io/v1beta1", "StatefulSet", "t-gss", s.owner("game.kruise.io/v1alpha1", "GameServerSet", "gameserversets.game.kruise.io", "t-gss"))
 	shard := s.child("games.example.org/v1", "Shard", "t-fleet-east", s.owner("games.example.org/v1", "Fleet", "fleets.games.example.org", "t-fleet"))
-	for app, owner := range map[string]*metav1.OwnerReference{
+	owners := map[string]*metav1.OwnerReference{
 		"t-bare":  nil,
 		"t-gss":   s.owner("apps.kruise.io/v1beta1", "StatefulSet", "statefulsets.apps.kruise.io", advanced),
 		"t-clone": s.owner("apps.kruise.io/v1alpha1", "CloneSet", "clonesets.apps.kruise.io", "t-clone"),
 		"t-game":  s.owner("tkex.tencent.com/v1alpha1", "GameDeployment", "gamedeployments.tkex.tencent.com", "t-game"),
 		"t-fleet": s.owner("games.example.org/v1", "Shard", "shards.games.example.org", shard),
-	} {
-		for i := range 2 {
-			s.makePod(app, i, owner)
+	}
+	for i := range 2 {
+		var made time.Time
+		for app, owner := range owners {
+			made = s.makePod(app, i, owner)
 		}
+		time.Sleep(time.Until(made.Add(time.Second))) // ages are told in whole seconds
 	}
 }
 
@@ -110,8 +147,9 @@ func (s *scene) child(apiVersion, kind, name string, owner *metav1.OwnerReferenc
 	return name
 }
 
-// makePod makes a pod as its controller would: with the labels that they give.
-func (s *scene) makePod(app string, i int, owner *metav1.OwnerReference) {
+// makePod makes a pod as its controller would, with the name and the labels that they
+// give, and says when it was made.
+func (s *scene) makePod(app string, i int, owner *metav1.OwnerReference) time.Time {
 	s.Helper()
 	now, no := int64(1), false
 	pod := &corev1.Pod{
@@ -122,12 +160,20 @@ func (s *scene) makePod(app string, i int, owner *metav1.OwnerReference) {
 	if owner != nil {
 		pod.OwnerReferences = []metav1.OwnerReference{*owner}
 	}
-	if app == "t-gss" {
-		pod.Labels["game.kruise.io/owner-gss"] = app
-		pod.Labels["statefulset.kubernetes.io/pod-name"] = pod.Name
+	switch id := [...]string{"z2x7v", "b5kqd"}[i]; app {
+	case "t-gss":
+		maps.Copy(pod.Labels, map[string]string{"game.kruise.io/owner-gss": app, "game.kruise.io/gs-update-priority": strconv.Itoa(20 - 10*i),
+			"statefulset.kubernetes.io/pod-name": pod.Name, "controller-revision-hash": app + "-6f7b9c5d84"})
+	case "t-clone":
+		pod.Name = app + "-" + id
+		maps.Copy(pod.Labels, map[string]string{"apps.kruise.io/cloneset-instance-id": id, "controller-revision-hash": app + "-6f7b9c5d84"})
+	case "t-game":
+		pod.Name = app + "-" + id
+		maps.Copy(pod.Labels, map[string]string{"tkex.bkbcs.tencent.com/gamedeployment-instance-id": id, "controller-revision-hash": app + "-6f7b9c5d84"})
 	}
-	_, err := on.Kube.CoreV1().Pods(stage.Namespace).Create(s.ctx, pod, metav1.CreateOptions{})
+	made, err := on.Kube.CoreV1().Pods(stage.Namespace).Create(s.ctx, pod, metav1.CreateOptions{})
 	s.must(err)
+	return made.CreationTimestamp.Time
 }
 
 // grown waits for the pods of a target to run, and notes their lives.
@@ -146,8 +192,8 @@ func (s *scene) grown(app string) (lives []stage.Life) {
 	return lives
 }
 
-// askFor pushes a HotPatch per target.
-func (s *scene) askFor(version string) {
+// askFor pushes a HotPatch per target, with more to say of the rollouts of some.
+func (s *scene) askFor(version string, rollouts map[string]string) {
 	s.Helper()
 	dir := filepath.Join(s.repo.Dir, "targets")
 	s.must(os.MkdirAll(dir, 0o755))
@@ -161,8 +207,8 @@ spec:
   target: %s
   containers:
   - {name: main, image: "registry.example:5000/game-server:%s", reload: {signal: SIGHUP}}
-  rollout: {maxConcurrent: 100%%, maxUnavailable: 100%%}
-`, target.name, target.yaml, version)
+  rollout: {maxConcurrent: 100%%, maxUnavailable: 100%%%s}
+`, target.name, target.yaml, version, rollouts[target.name])
 	}
 	s.must(os.WriteFile(filepath.Join(dir, "targets.yaml"), []byte(all.String()), 0o644))
 	s.push("Release " + version + " to every kind of workload")
