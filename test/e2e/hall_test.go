@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -35,7 +36,23 @@ func (s *scene) hall(name string) *guest {
 	}
 	s.push("The servers of " + name + " as they run today")
 	g.is(api.PhaseComplete, 4, 4, "")
+	g.told()
 	return g
+}
+
+// told waits until all pods were told of something, and are there: Complete they are
+// before that, where they were started on what Git says.
+func (g *guest) told() {
+	g.Helper()
+	g.must(stage.Eventually(g.ctx, limit, func(ctx context.Context) error {
+		pods, err := on.Pods(ctx, g.name)
+		for _, pod := range pods {
+			if desired(pod).Revision == "" || isChanging(pod) {
+				err = fmt.Errorf("pod %s was told of nothing, or is changing", pod.Name)
+			}
+		}
+		return err
+	}))
 }
 
 // doors opens a server's, or closes them, and waits for kubelet to see it.

@@ -26,26 +26,18 @@ type turns struct {
 	atOnce int      // as many as were changing together
 }
 
-// watch begins once all were told of something and are there, and ends with the test.
+// watch begins now, and ends with the test.
 func (g *guest) watch() *turns {
 	g.Helper()
 	t := &turns{guest: g, pods: map[string]corev1.Pod{}}
 	pods := on.Kube.CoreV1().Pods(stage.Namespace)
 	those := metav1.ListOptions{LabelSelector: "app=" + g.name}
-	g.must(stage.Eventually(g.ctx, limit, func(ctx context.Context) error {
-		list, err := pods.List(ctx, those)
-		if err != nil {
-			return err
-		}
-		for _, pod := range list.Items {
-			if desired(pod).Revision == "" || isChanging(pod) {
-				return fmt.Errorf("pod %s was told of nothing, or is changing", pod.Name)
-			}
-			t.pods[pod.Name] = pod
-		}
-		those.ResourceVersion = list.ResourceVersion
-		return nil
-	}))
+	list, err := pods.List(g.ctx, those)
+	g.must(err)
+	for _, pod := range list.Items {
+		t.pods[pod.Name] = pod
+	}
+	those.ResourceVersion = list.ResourceVersion
 	watch, err := pods.Watch(g.ctx, those)
 	g.must(err)
 	g.Cleanup(watch.Stop)
