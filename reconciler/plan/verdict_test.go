@@ -93,11 +93,11 @@ func (c *cluster) speaksAgainst(p *simPod) bool {
 	return p.Refused && p.on() != c.revision.ID && c.isChosen(p)
 }
 
-// isChosen: among those that should be on the revision, but for what was decided of it.
+// isChosen asks a plan: which of equals is chosen is told by rules of its own.
 func (c *cluster) isChosen(p *simPod) bool {
-	before := *c
-	before.verdict = nil
-	return slices.Contains(before.line()[:before.share()], p)
+	in := c.input()
+	in.Verdict = nil
+	return newWorld(in).chose(p.Pod)
 }
 
 // triedAgain: nobody is told of a revision under a verdict, be it that its images
