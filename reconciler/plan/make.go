@@ -37,6 +37,7 @@ func Make(in Input) Plan {
 type step struct {
 	actions []Action
 	waits   string
+	back    string // why what should go back cannot, while others go on
 	gates   []Gate
 	passed  []Pod
 	mends   bool     // files wait for a place to be put right in
@@ -174,7 +175,7 @@ func (w *world) actions() step {
 		return back
 	}
 	on := w.begin(next)
-	on.passed = append(on.passed, back.passed...)
+	on.passed, on.back = append(on.passed, back.passed...), back.waits
 	return on
 }
 

@@ -151,7 +151,7 @@ func (w *world) again(next step) (at time.Time) {
 		at = w.window.turns
 	}
 	at = Earlier(Earlier(at, w.way.wait.until), w.unprotected(next.passed))
-	if (next.waits != "" || next.mends) && !w.window.closed {
+	if (next.waits != "" || next.back != "" || next.mends) && !w.window.closed {
 		at = Earlier(at, w.nextProven())
 	}
 	for _, p := range w.pods {

@@ -145,7 +145,7 @@ func (w *world) stand(next step) (phase api.Phase, message, hold string) {
 // inTheMeantime says what the rest waits for, and who was passed over.
 func (w *world) inTheMeantime(next step) string {
 	var words []string
-	if waits := cmp.Or(next.waits, w.unfinished(), w.underWay(next)); len(next.actions) == 0 && waits != "" {
+	if waits := cmp.Or(next.waits, w.unfinished(), w.underWay(next), next.back); len(next.actions) == 0 && waits != "" {
 		words = append(words, waits)
 	}
 	if len(next.passed) > 0 {
