@@ -11,16 +11,7 @@ import (
 func TestFilesNeedGitsProgram(t *testing.T) {
 	repo := gittest.NewRepo(t)
 	o := Options{URL: "file://" + repo.Bare, Branch: "main"}
-	s, err := NewSource(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	known := snapshot(t, s).Commit
-	o.Branch = "hotpatch-status"
-	w, err := NewWriter(WriterOptions{Options: o, Author: Person{"Hotpatch", "hotpatch@box"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, known, w := follower(t, o)
 	t.Setenv("PATH", t.TempDir())
 	const want = "file:// needs git's own program in PATH"
 	if _, err := s.Newer(t.Context(), known); err == nil || !strings.Contains(err.Error(), want) {

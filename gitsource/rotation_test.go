@@ -108,16 +108,7 @@ func TestTokensAndPasswordsRotate(t *testing.T) {
 			credential.Store(c.want[0])
 			auth, file := c.auth("hunter2\n")
 			o := Options{URL: asked(t, repo, credential), Branch: "main", Auth: auth}
-			s, err := NewSource(o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			known := snapshot(t, s).Commit
-			o.Branch = "hotpatch-status"
-			w, err := NewWriter(WriterOptions{Options: o, Author: Person{"Hotpatch", "hotpatch@box"}})
-			if err != nil {
-				t.Fatal(err)
-			}
+			s, known, w := follower(t, o)
 			write := func(content string) error {
 				_, err := w.Commit(t.Context(), put("a", content))
 				return err

@@ -40,16 +40,7 @@ func TestClientCertificates(t *testing.T) {
 	shown := clients.Pair("hotpatch")
 	auth := Auth{CAFile: private(t, own.PEM()), ClientCertFile: private(t, shown.Cert), ClientKeyFile: private(t, shown.Key)}
 	o := Options{URL: server.URL + "/repo.git", Branch: "main", Auth: auth, Timeout: 5 * time.Second}
-	s, err := NewSource(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	known := snapshot(t, s).Commit
-	o.Branch = "hotpatch-status"
-	w, err := NewWriter(WriterOptions{Options: o, Author: Person{"Hotpatch", "hotpatch@box"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, known, w := follower(t, o)
 	if _, err := w.Commit(t.Context(), put("a", "1")); err != nil {
 		t.Errorf("write: %v", err)
 	}

@@ -22,6 +22,23 @@ func writer(t *testing.T, url, branch string) *Writer {
 	return w
 }
 
+// follower is what a reconciler has of a repository: who reads its branch, the commit
+// that it is at, and who writes results beside it.
+func follower(t *testing.T, o Options) (s *Source, known string, w *Writer) {
+	t.Helper()
+	s, err := NewSource(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known = snapshot(t, s).Commit
+	o.Branch = "hotpatch-status"
+	w, err = NewWriter(WriterOptions{Options: o, Author: Person{"Hotpatch", "hotpatch@box"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, known, w
+}
+
 func put(name, content string) Change {
 	return Change{Files: map[string][]byte{name: []byte(content)}, Subject: "put " + name, Trailers: [][2]string{{"Cluster", "box"}}}
 }

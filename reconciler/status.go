@@ -109,11 +109,10 @@ const (
 
 // subject is the record's line in the log of the status branch.
 func (t *tracked) subject() string {
-	name := t.record.Metadata.Name
 	if problem := t.trouble(); problem != nil {
-		return shorten(name+": "+brief(problem), maxSubject)
+		return shorten(t.record.Metadata.Name+": "+brief(problem), maxSubject)
 	}
-	return plain.Text(plan.Subject(name, t.record.Version(), t.record, t.hold), maxLine)
+	return plain.Text(plan.Subject(t.record, t.hold), maxLine)
 }
 
 // brief leaves out file and object, which the record names.

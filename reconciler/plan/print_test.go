@@ -76,12 +76,12 @@ func (c *cluster) told(p Plan) string {
 	if !p.Again.IsZero() {
 		fmt.Fprintf(&out, "again at %s\n", p.Again.UTC().Format("Mon 15:04:05"))
 	}
-	fmt.Fprintln(&out, Subject("game", "", c.status(p), p.Hold))
+	fmt.Fprintln(&out, Subject(c.status(p), p.Hold))
 	return out.String()
 }
 
 func (c *cluster) status(p Plan) api.HotPatchStatus {
-	return api.HotPatchStatus{Revision: c.revision.ID, Phase: p.Phase, Message: p.Message, Counts: p.Counts, Verdict: p.Verdict}
+	return api.HotPatchStatus{Metadata: api.Metadata{Name: "game"}, Revision: c.revision.ID, Phase: p.Phase, Message: p.Message, Counts: p.Counts, Verdict: p.Verdict}
 }
 
 func (c *cluster) show() string {

@@ -260,14 +260,14 @@ func (w *world) trouble() string {
 	return cmp.Or(w.refused(), w.unprepared())
 }
 
-// Subject is a status in one line, for the log of the status branch. Version is
-// what people call the revision: a tag, a file's version. Hold is the plan's.
-func Subject(name, version string, s api.HotPatchStatus, hold string) string {
-	head := fmt.Sprintf("%s: %d of %d on %s", name, s.Counts.Updated, s.Counts.Total, cmp.Or(version, s.Revision))
+// Subject is a status in one line, for the log of the status branch. Hold is the plan's.
+func Subject(s api.HotPatchStatus, hold string) string {
+	name, version := s.Metadata.Name, cmp.Or(s.Version(), s.Revision)
+	head := fmt.Sprintf("%s: %d of %d on %s", name, s.Counts.Updated, s.Counts.Total, version)
 	back := s.Verdict != nil && s.Verdict.Do == api.FailureRollback
 	switch s.Phase {
 	case api.PhasePending:
-		return fmt.Sprintf("%s: waiting for pods to be on %s", name, cmp.Or(version, s.Revision))
+		return fmt.Sprintf("%s: waiting for pods to be on %s", name, version)
 	case api.PhasePaused:
 		return fmt.Sprintf("%s (%s)", head, cmp.Or(hold, "paused"))
 	case api.PhaseProgressing:

@@ -23,11 +23,14 @@ func TestSubject(t *testing.T) {
 		{api.PhaseComplete, "", "", "game: 5 of 8 on 0123456789"},
 		{api.PhasePending, "", "", "game: waiting for pods to be on 0123456789"},
 	} {
-		s := api.HotPatchStatus{Revision: "0123456789", Phase: c.phase, Counts: api.Counts{Updated: 5, Total: 8}}
+		s := api.HotPatchStatus{Metadata: api.Metadata{Name: "game"}, Revision: "0123456789", Phase: c.phase, Counts: api.Counts{Updated: 5, Total: 8}}
 		if c.phase == api.PhaseDegraded {
 			s.Message = "pod game-0: no"
 		}
-		if got := Subject("game", c.version, s, c.hold); got != c.want {
+		if c.version != "" {
+			s.Files = []api.DesiredFile{{Version: c.version}}
+		}
+		if got := Subject(s, c.hold); got != c.want {
 			t.Errorf("%s: got %q, want %q", c.phase, got, c.want)
 		}
 	}

@@ -121,7 +121,7 @@ func verdictUntold(c *cluster, p Plan) string {
 	for _, pod := range c.alive() {
 		back = back && pod.Desired.Revision != c.revision.ID
 	}
-	subject := Subject("game", "", c.status(p), p.Hold)
+	subject := Subject(c.status(p), p.Hold)
 	switch {
 	case !strings.Contains(p.Message, p.Verdict.Reason):
 		return fmt.Sprintf("%q does not say why", p.Message)
