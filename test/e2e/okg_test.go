@@ -60,9 +60,8 @@ func TestGameServerSetOfTheSeed(t *testing.T) {
 // beginOKG applies what the seed's users have, and the controller's StatefulSet.
 func (s *scene) beginOKG() *metav1.OwnerReference {
 	s.Helper()
-	s.kubectl("apply", "-f", targetFiles+"crds.yaml", "-f", okgFiles+"rbac.yaml")
-	s.kubectl("wait", "--for=condition=established", "--timeout=30s", "-f", targetFiles+"crds.yaml")
-	s.kubectl("apply", "-f", okgFiles+"gameserverset.yaml")
+	s.makeKinds()
+	s.kubectl("apply", "-f", okgFiles+"rbac.yaml", "-f", okgFiles+"gameserverset.yaml")
 	advanced := s.child("apps.kruise.io/v1beta1", "StatefulSet", okg, s.owner("game.kruise.io/v1alpha1", "GameServerSet", "gameserversets.game.kruise.io", okg))
 	return s.owner("apps.kruise.io/v1beta1", "StatefulSet", "statefulsets.apps.kruise.io", advanced)
 }

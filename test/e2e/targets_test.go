@@ -92,11 +92,22 @@ func (s *scene) oneOfTwo(app string, first int) {
 	}
 }
 
+// makeKinds makes the kinds that are served by a definition, and lists each once: one
+// that nobody has listed yet when it is deleted may never go, since the API server's
+// cleanup gives up while the kind's storage starts.
+func (s *scene) makeKinds() {
+	s.Helper()
+	s.kubectl("apply", "-f", targetFiles+"crds.yaml")
+	s.kubectl("wait", "--for=condition=established", "--timeout=30s", "-f", targetFiles+"crds.yaml")
+	names := s.kubectl("get", "-f", targetFiles+"crds.yaml", "-o", "jsonpath={.items[*].metadata.name}")
+	s.kubectl("get", "-A", strings.Join(strings.Fields(names), ","))
+}
+
 // makeTargets applies kinds and workloads, and does their controllers' work.
 func (s *scene) makeTargets() {
 	s.Helper()
-	s.kubectl("apply", "-f", targetFiles+"crds.yaml", "-f", targetFiles+"rbac.yaml")
-	s.kubectl("wait", "--for=condition=established", "--timeout=30s", "-f", targetFiles+"crds.yaml")
+	s.makeKinds()
+	s.kubectl("apply", "-f", targetFiles+"rbac.yaml")
 	s.kubectl("apply", "-n", stage.Namespace, "-f", targetFiles+"workloads.yaml")
 
 	s.kubectl("patch", "-n", stage.Namespace, "gameserversets.game.kruise.io", "t-gss", "--subresource=status", "--type=merge",
