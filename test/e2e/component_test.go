@@ -81,6 +81,7 @@ func (g *gamePage) serves(ip, want string) {
 // A workload with the sidecar's component gets its file; the sidecar takes it
 // from the reconciler and from nobody else.
 func TestComponentAddsTheSidecar(t *testing.T) {
+	t.Parallel()
 	g := begin(t, "games")
 	g.applied()
 	ip := g.released()
