@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -26,10 +25,9 @@ const unmountCredentials = `{"spec":{"template":{"spec":{
 func TestGatesHaveCredentials(t *testing.T) {
 	s := open(t)
 	guarded := s.guarded("a-token-of-e2e")
-	t.Cleanup(s.endCredentials)
-	s.kubectl("-n", stage.System, "create", "secret", "generic", "analysis-e2e", "--from-literal=hosts="+guarded.host, "--from-literal=token=a-token-of-e2e")
-	s.kubectl("-n", stage.System, "patch", "deployment", "hotpatch-reconciler", "--type=json", "-p", mountCredentials)
-	s.kubectl("-n", stage.System, "rollout", "status", "deployment/hotpatch-reconciler", "--timeout=60s")
+	s.secret(stage.System, "analysis-e2e", map[string]string{"hosts": guarded.host, "token": "a-token-of-e2e"})
+	t.Cleanup(func() { s.changeReconciler("patch", reconcilers, "--type=strategic", "-p", unmountCredentials) })
+	s.changeReconciler("patch", reconcilers, "--type=json", "-p", mountCredentials)
 
 	gates := fmt.Sprintf(`  rollout:
     analysis:
@@ -54,21 +52,6 @@ func TestGatesHaveCredentials(t *testing.T) {
 	}
 	if served, refused := elsewhere.counts(); served+refused > 0 {
 		t.Errorf("another server was asked %d times", served+refused)
-	}
-}
-
-// endCredentials has the reconciler be as it was.
-func (s *scene) endCredentials() {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	for _, args := range [][]string{
-		{"patch", "deployment", "hotpatch-reconciler", "--type=strategic", "-p", unmountCredentials},
-		{"rollout", "status", "deployment/hotpatch-reconciler", "--timeout=50s"},
-		{"delete", "secret", "analysis-e2e", "--ignore-not-found"},
-	} {
-		if _, err := on.Kubectl(ctx, append([]string{"-n", stage.System}, args...)...); err != nil {
-			s.Error(err)
-		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -13,21 +12,13 @@ import (
 // so: not before, and not a poll later.
 func TestScheduleReleasesByTheClock(t *testing.T) {
 	s := open(t)
-	hook, err := on.Hook(s.ctx)
-	s.must(err)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-		defer cancel()
-		s.ctx = ctx
-		s.must(on.StartGit(ctx, hook))
-		s.polls("HOTPATCH_SCHEDULE-")
-	})
-	s.must(on.StartGit(s.ctx, "")) // and tells nobody
-	s.polls("HOTPATCH_SCHEDULE=CRON_TZ=Asia/Shanghai * * * * *")
+	t.Cleanup(func() { s.reconcilerWith("HOTPATCH_SCHEDULE-") })
+	s.pushesAreTold("")
+	s.reconcilerWith("HOTPATCH_SCHEDULE=CRON_TZ=Asia/Shanghai * * * * *")
 	s.edit(stage.Images, "newTag: v1", "newTag: v2")
 	turn := time.Now().Truncate(time.Minute).Add(time.Minute)
 	s.push("Release v2 at the next minute")
-	_, err = on.Settled(s.ctx, s.repo, "game-server", api.PhaseComplete, 8, 8, time.Until(turn)+limit/2)
+	_, err := on.Settled(s.ctx, s.repo, "game-server", api.PhaseComplete, 8, 8, time.Until(turn)+limit/2)
 	s.must(err)
 	pods, err := on.Pods(s.ctx, "game-server")
 	s.must(err)
@@ -38,12 +29,4 @@ func TestScheduleReleasesByTheClock(t *testing.T) {
 			t.Errorf("pod %s was patched %s before the minute", pod.Name, turn.Sub(when))
 		}
 	}
-}
-
-// polls gives the reconciler another setting, and waits until it runs with it.
-func (s *scene) polls(setting string) {
-	s.Helper()
-	const reconciler = "deployment/hotpatch-reconciler"
-	s.kubectl("-n", stage.System, "set", "env", reconciler, setting)
-	s.kubectl("-n", stage.System, "rollout", "status", reconciler, "--timeout=60s")
 }

@@ -67,24 +67,25 @@ func (s *scene) secret(namespace, name string, files map[string]string) {
 	secrets := on.Kube.CoreV1().Secrets(namespace)
 	_, err := secrets.Create(s.ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}, StringData: files}, metav1.CreateOptions{})
 	s.must(err)
-	s.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		if err := secrets.Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
-			s.Error(err)
-		}
-	})
+	s.Cleanup(func() { s.drop(secrets.Delete, name) })
 }
 
-// reconcilerWith starts it again with other settings.
-func (s *scene) reconcilerWith(settings ...string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+// configMap makes a ConfigMap for the time of the test.
+func (s *scene) configMap(namespace, name string, files map[string]string) {
+	s.Helper()
+	maps := on.Kube.CoreV1().ConfigMaps(namespace)
+	_, err := maps.Create(s.ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: files}, metav1.CreateOptions{})
+	s.must(err)
+	s.Cleanup(func() { s.drop(maps.Delete, name) })
+}
+
+// drop takes away what was made for a test.
+func (s *scene) drop(remove func(context.Context, string, metav1.DeleteOptions) error, name string) {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	for _, args := range [][]string{append([]string{"set", "env", "deployment/hotpatch-reconciler", "-c", "reconciler"}, settings...),
-		{"rollout", "status", "deployment/hotpatch-reconciler", "--timeout=90s"}} {
-		if _, err := on.Kubectl(ctx, append([]string{"-n", stage.System}, args...)...); err != nil {
-			s.Error(err)
-		}
+	if err := remove(ctx, name, metav1.DeleteOptions{}); err != nil {
+		s.Error(err)
 	}
 }
 
@@ -112,7 +113,7 @@ func TestRestoreByServiceAccountToken(t *testing.T) {
 		return err
 	}))
 	g.kubectl("-n", stage.System, "delete", "pod", "-l", "app.kubernetes.io/name=hotpatch-reconciler", "--wait")
-	g.kubectl("-n", stage.System, "rollout", "status", "deployment/hotpatch-reconciler", "--timeout=60s")
+	g.must(reconcilerListens(g.ctx))
 
 	g.nextPageHasItsFile()
 	pod := g.get("pod", "-l", "app=page", "-o", "jsonpath={.items[0].metadata.name}")

@@ -27,8 +27,9 @@ func TestFollowsOverSSHAndTakesSignedCommitsAlone(t *testing.T) {
 		hosts.WriteString(line)
 	}
 	s.secret(stage.System, "hotpatch-git", map[string]string{
-		"key": login.private, "known_hosts": hosts.String(), "signing": machine.private, "signers": operator.allowed("operator@hotpatch.example"),
+		"key": login.private, "known_hosts": hosts.String(), "signing": machine.private,
 	})
+	s.configMap(stage.System, "hotpatch-git", map[string]string{"signers": operator.allowed("operator@hotpatch.example")})
 	s.signsAs(operator)
 	s.commit("The games as they run today, signed") // who starts on a tip that is not is never ready
 	const dir = "/etc/hotpatch/git/"

@@ -30,8 +30,7 @@ func TestStepsWaitUntilSomebodyPromotes(t *testing.T) {
 	}
 	_, err := on.Kubectl(s.ctx, "-n", stage.System, "delete", "pod", "-l", "app.kubernetes.io/name=hotpatch-reconciler", "--grace-period=0", "--force")
 	s.must(err)
-	_, err = on.Kubectl(s.ctx, "-n", stage.System, "rollout", "status", "deployment/hotpatch-reconciler", "--timeout=60s")
-	s.must(err)
+	s.must(reconcilerListens(s.ctx))
 	s.plans(0, "step 2 of 4", "nothing would change now")
 
 	s.hotpatch("promote", "game-server", "--push")
@@ -108,6 +107,7 @@ func (s *scene) dies(programs ...string) {
 			return nil
 		}))
 	}
+	s.must(reconcilerListens(s.ctx))
 }
 
 // leads waits until a reconciler that runs works, and says since when.

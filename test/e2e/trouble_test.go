@@ -64,29 +64,6 @@ func TestTwoPushesEndAtTheNewest(t *testing.T) {
 	}
 }
 
-// The reconciler dies while pods are changing: another one goes on, and no
-// server is told to reload twice.
-func TestReconcilerKilledMidRollout(t *testing.T) {
-	s := open(t)
-	crowd := s.gather()
-	generations := s.generations()
-	s.edit(stage.Images, "newTag: v1", "newTag: v2")
-	s.edit(stage.Policy, "maxConcurrent: 25%", "maxConcurrent: 1")
-	s.push("v2, one by one")
-	s.must(stage.Eventually(s.ctx, limit, s.someButNotAll))
-	_, err := on.Kubectl(s.ctx, "-n", stage.System, "delete", "pod", "-l", "app.kubernetes.io/name=hotpatch-reconciler", "--grace-period=0", "--force")
-	s.must(err)
-	s.settled("game-server", api.PhaseComplete, 8, 8)
-	if got := s.versions(crowd); got["v2"] != 32 {
-		t.Errorf("connections are served by %v, want 32 by v2", got)
-	}
-	for pod, was := range generations {
-		if now := s.generations()[pod]; now != was+1 {
-			t.Errorf("pod %s reloaded %d times, want once", pod, now-was)
-		}
-	}
-}
-
 // The agent dies in the middle of a swap, before, at and after the point of no
 // return; the next one finishes what it finds.
 func TestAgentKilledMidSwap(t *testing.T) {
@@ -197,31 +174,6 @@ func (s *scene) says(name string, words ...string) {
 		}
 		return nil
 	}))
-}
-
-func (s *scene) someButNotAll(ctx context.Context) error {
-	status, err := s.repo.Status(ctx, "game-server")
-	if err != nil {
-		return err
-	}
-	if status.Images["main"] == "" || !strings.HasSuffix(status.Images["main"], ":v2") || status.Counts.Updated == 0 {
-		return fmt.Errorf("%d pods on %v", status.Counts.Updated, status.Images)
-	}
-	return nil
-}
-
-// generations is how often each server has become a new program, by pod.
-func (s *scene) generations() map[string]int {
-	s.Helper()
-	pods, err := on.Pods(s.ctx, "game-server")
-	s.must(err)
-	out := map[string]int{}
-	for _, pod := range pods {
-		a, err := stage.Ask(pod.Name, pod.Status.PodIP+":7777")
-		s.must(err)
-		out[pod.Name] = a.Generation
-	}
-	return out
 }
 
 // serve serves one document on the nodes' own address, where pods reach it.
