@@ -12,8 +12,9 @@ import (
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 )
 
-// Times of the lease: another reconciler takes over at most leaseDuration
-// after this one was cut off, which by then has stopped by itself.
+// Times of the lease: another reconciler takes over leaseDuration after this one was cut
+// off, which by then has stopped by itself, and at the next of its tries, which client-go
+// spreads over up to 2.2 times retryPeriod.
 const (
 	leaseDuration = 8 * time.Second
 	renewDeadline = 5 * time.Second

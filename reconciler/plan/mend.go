@@ -33,7 +33,7 @@ func (w *world) told(p Pod) Revision {
 	case (!goes || w.tolerance.spent && w.failing(p) == "") && p.Desired.Revision == w.stable.ID:
 		return w.stable
 	case goes && w.tolerance.spent && w.failing(p) == "" && p.Desired.Revision != "":
-		return Revision{ID: p.Desired.Revision, Containers: p.Desired.Containers, Files: p.Desired.Files}
+		return p.asked()
 	}
 	return Revision{}
 }

@@ -191,5 +191,5 @@ func (w *world) busy(p Pod) bool {
 	case w.stable.ID:
 		return !p.on(w.stable)
 	}
-	return !p.on(Revision{ID: p.Desired.Revision, Containers: p.Desired.Containers, Files: p.Desired.Files})
+	return !p.on(p.asked())
 }

@@ -8,6 +8,11 @@ import (
 	"hotpatch.dev/hotpatch/api"
 )
 
+// asked is the revision that the pod was told, whichever that is; zero: it never was.
+func (p Pod) asked() Revision {
+	return Revision{ID: p.Desired.Revision, Containers: p.Desired.Containers, Files: p.Desired.Files}
+}
+
 // on tells whether a pod was observed on a revision: by its node's agent for
 // the containers that run now, by kubelet for those that were started on it, by
 // its sidecar for the files.

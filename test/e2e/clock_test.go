@@ -62,6 +62,7 @@ func windowOf(opens time.Time, duration string) string {
 	return fmt.Sprintf(`window: {schedule: "%d * * * *", duration: %s}`, opens.Minute(), duration)
 }
 
+// nextOpens is what the record says of a window that is closed until then.
 func nextOpens(when time.Time) string {
 	return when.Format("outside of its window; the next opens Mon 2006-01-02 15:04 UTC")
 }

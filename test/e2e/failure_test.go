@@ -65,10 +65,10 @@ func TestRollbackGoesOutsideOfTheWindow(t *testing.T) {
 	s.push("Release v2 to three")
 	bridge.is(api.PhasePaused, 3, 4, "the partition 1 keeps 1 of 4 pods on the stable revision")
 
-	opens := time.Now().UTC().Add(12 * time.Hour)
+	opens := time.Now().UTC().Add(12 * time.Hour).Truncate(time.Hour)
 	bridge.policy(append(rollout, fmt.Sprintf(`window: {schedule: "0 %d * * *", duration: 1h}`, opens.Hour()))...)
 	s.push("Release v2 to all, by night")
-	held := opens.Format("outside of its window; the next opens Mon 2006-01-02 15:00 UTC")
+	held := nextOpens(opens)
 	bridge.is(api.PhasePaused, 3, 4, held)
 	bridge.doors(0, false)
 	const why = "pod bridge-0: was Ready before it changed, and then not for 15s"

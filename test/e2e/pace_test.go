@@ -40,13 +40,13 @@ func TestSuspendedStartsNothing(t *testing.T) {
 func TestWindowHoldsARelease(t *testing.T) {
 	s := open(t)
 	before := s.lives()
-	opens := time.Now().UTC().Add(12 * time.Hour)
+	opens := time.Now().UTC().Add(12 * time.Hour).Truncate(time.Hour)
 	closed := fmt.Sprintf(`{schedule: "0 %d * * *", duration: 1h}`, opens.Hour())
 	s.edit(stage.Images, "newTag: v1", "newTag: v2")
 	s.edit(stage.Policy, "  rollout:\n", "  rollout:\n    window: "+closed+"\n")
 	s.push("Release v2 by night")
 	status := s.settled("game-server", api.PhasePaused, 0, 8)
-	next := opens.Format("outside of its window; the next opens Mon 2006-01-02 15:00 UTC")
+	next := nextOpens(opens)
 	if status.Message != next {
 		t.Errorf("the record says %q, want %q", status.Message, next)
 	}

@@ -68,6 +68,8 @@ func (s *scene) reloaded(since map[string]int) (servers int) {
 	return servers
 }
 
+// someButNotAll holds once the record has servers on v2; one after the other they take a
+// while.
 func (s *scene) someButNotAll(ctx context.Context) error {
 	status, err := s.repo.Status(ctx, "game-server")
 	if err != nil {
