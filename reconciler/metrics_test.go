@@ -66,13 +66,12 @@ func TestMetricsShowProtectedPodsAndThePhase(t *testing.T) {
 }
 
 func TestMetricsCountMeasurements(t *testing.T) {
-	j, _ := newJudging(t, 0, func(r *api.Rollout, port int) {
+	second := func(nth int64) int { return 7 * int(nth-1) }
+	j, _ := newJudging(t, second, func(r *api.Rollout, port int) {
 		a := smoke(port)
 		a.FailureLimit = 1
 		r.Analysis = []api.Analysis{a}
 	})
-	j.analyses.wait()
-	j.errors.Store(7)
 	j.settle(func() bool { return j.asked.Load() == 2 })
 	j.analyses.wait()
 	for _, want := range []string{`hotpatch_measurement_seconds_count{result="good"} 1`, `hotpatch_measurement_seconds_count{result="bad"} 1`} {
