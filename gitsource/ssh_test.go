@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"golang.org/x/crypto/ssh"
 
 	"hotpatch.dev/hotpatch/gitsource/gittest"
@@ -68,6 +69,88 @@ func TestReadsAndWritesOverSSH(t *testing.T) {
 				t.Errorf("the branch holds %q", log)
 			}
 		})
+	}
+}
+
+// slowEnd ends a question when the server has answered it already and has hung up.
+type slowEnd struct {
+	io.WriteCloser
+	command *ssh.Session
+}
+
+func (s slowEnd) Close() error {
+	for err := error(nil); err == nil; {
+		_, err = s.command.SendRequest("still-there", true, nil)
+	}
+	return s.WriteCloser.Close()
+}
+
+func TestServersAnswerBeforeTheQuestionEnds(t *testing.T) {
+	repo, _, o := onSSH(t, ssh.KeyAlgoED25519)
+	repo.Commit(map[string]string{"a": "1"}, "one")
+	w, err := NewWriter(WriterOptions{Options: o, Author: Person{"Hotpatch", "hotpatch@box"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed, err := w.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fetching, head := listed.(*older).UploadPackSession.(*sshSession), listed.listed()["refs/heads/main"]
+	defer fetching.Close()
+	fetching.in = slowEnd{fetching.in, fetching.command}
+	transfer, stop := w.transfer(t.Context())
+	defer stop()
+	if err := listed.fetch(transfer, head, 1, newObjectStore(nil)); err != nil {
+		t.Errorf("fetch: %v", err)
+	}
+
+	opened, err := w.receivePack(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pushing := opened.(*sshSession)
+	defer pushing.Close()
+	advertised, err := pushing.AdvertisedReferencesContext(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pushing.in = slowEnd{pushing.in, pushing.command}
+	request := packp.NewReferenceUpdateRequestFromCapabilities(advertised.Capabilities)
+	request.Commands = []*packp.Command{{Name: "refs/heads/gone", Old: head}}
+	if report, err := pushing.ReceivePack(t.Context(), request); err != nil || len(report.CommandStatuses) != 1 {
+		t.Errorf("push: %+v, %v", report, err)
+	}
+}
+
+// Whoever asks a server that has gone may be told why by two of ours.
+func TestTheReasonIsThereTwice(t *testing.T) {
+	_, _, o := onSSH(t, ssh.KeyAlgoED25519)
+	o.URL += "-missing"
+	w, err := NewWriter(WriterOptions{Options: o, Author: Person{"Hotpatch", "hotpatch@box"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, err := w.receivePack(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer opened.Close()
+	s := opened.(*sshSession)
+	if err := s.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan error, 2)
+	go func() { told <- s.why(io.EOF); told <- s.why(io.EOF) }()
+	for range 2 {
+		select {
+		case err := <-told:
+			if !strings.Contains(err.Error(), "does not appear to be a git repository") {
+				t.Errorf("got %v", err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("it is waited for without end")
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
@@ -46,7 +47,8 @@ type sshSession struct {
 	in      io.WriteCloser
 	out     *bufio.Reader
 	said    complaints
-	asked   bool // for more than the refs
+	gone    sync.Once // waited for: a second time would be for ever
+	asked   bool      // for more than the refs
 }
 
 func (s *sshSession) AdvertisedReferences() (*packp.AdvRefs, error) {
@@ -142,7 +144,17 @@ func (s *sshSession) ask(request *packp.UploadPackRequest) error {
 	if err := pktline.NewEncoder(s.in).EncodeString("done\n"); err != nil {
 		return err
 	}
-	return s.in.Close()
+	return s.askedAll()
+}
+
+// askedAll says that no more is asked. A server that has answered in the meantime has
+// hung up, so that nobody can be told: what it answered is there.
+func (s *sshSession) askedAll() error {
+	err := s.in.Close()
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }
 
 func (s *sshSession) ReceivePack(_ context.Context, request *packp.ReferenceUpdateRequest) (*packp.ReportStatus, error) {
@@ -150,7 +162,7 @@ func (s *sshSession) ReceivePack(_ context.Context, request *packp.ReferenceUpda
 	if err := request.Encode(s.in); err != nil {
 		return nil, s.why(err)
 	}
-	if err := s.in.Close(); err != nil {
+	if err := s.askedAll(); err != nil {
 		return nil, s.why(err)
 	}
 	if !request.Capabilities.Supports(capability.ReportStatus) {
@@ -184,7 +196,7 @@ func (s *sshSession) why(err error) error {
 	}
 	ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, packp.ErrEmptyInput)
 	if s.command != nil && ended {
-		_ = s.command.Wait() // what it said is whole then
+		s.gone.Do(func() { _ = s.command.Wait() }) // what it said is whole then
 		if said := s.said.kept.String(); said != "" && s.ctx.Err() == nil {
 			return fmt.Errorf("%w: the server says: %s", err, said)
 		}
