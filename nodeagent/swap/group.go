@@ -110,6 +110,9 @@ func directories(dir *os.File, name string) (all []string, err error) {
 	f := os.NewFile(uintptr(fd), name)
 	defer f.Close()
 	entries, err := f.ReadDir(-1)
+	if errors.Is(err, unix.ENOENT) {
+		return nil, nil
+	}
 	for _, e := range entries {
 		if e.IsDir() {
 			all = append(all, path.Join(name, e.Name()))

@@ -225,3 +225,20 @@ func TestAFileThatGrowsPastTheLimit(t *testing.T) {
 		t.Errorf("got %v", failed)
 	}
 }
+
+func TestADirectoryThatGoesWhileItIsRead(t *testing.T) {
+	w := newWorld(t, "", nil, nil)
+	for _, of := range []string{w.old, w.at("old", "upper")} {
+		write(t, w.old, map[string]string{"going/x": "new"})
+		root, err := os.Open(of)
+		must(t, err)
+		defer root.Close()
+		dir, err := beneath(root, "going", unix.O_RDONLY|unix.O_DIRECTORY)
+		must(t, err)
+		defer dir.Close()
+		must(t, os.RemoveAll(w.old+"/going"))
+		if names, err := w.copy(plenty).list(&found{}, dir); err != nil || len(names) > 0 {
+			t.Errorf("of %s it holds %q, %v", of, names, err)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 
@@ -178,7 +179,8 @@ func (c *Copy) children(ctx context.Context, s *found, root *os.File, name strin
 	return items, nil
 }
 
-// list reads names in portions: a directory may hold more than fit our memory.
+// list reads names in portions: a directory may hold more than fit our memory. One
+// that the container removes meanwhile holds nothing.
 func (c *Copy) list(s *found, dir *os.File) (names []string, err error) {
 	for {
 		some, err := dir.Readdirnames(512)
@@ -187,6 +189,8 @@ func (c *Copy) list(s *found, dir *os.File) (names []string, err error) {
 		case errors.Is(err, io.EOF):
 			slices.Sort(names)
 			return names, nil
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, nil
 		case err != nil:
 			return nil, err
 		case len(s.items)+len(names) > c.limit.Entries+len(c.exclude):
