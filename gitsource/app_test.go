@@ -141,10 +141,7 @@ func TestAGitHubApp(t *testing.T) {
 	poll(1, "the time after")
 
 	o.Branch = "hotpatch-status"
-	w, err := NewWriter(WriterOptions{Options: o, Author: Person{"Hotpatch", "hotpatch@box"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := writing(t, o)
 	if _, err := w.Commit(t.Context(), put("a", "1")); err != nil || f.repo.Show("hotpatch-status", "a") != "1" {
 		t.Errorf("write: %v", err)
 	}

@@ -56,10 +56,7 @@ func TestReadsAndWritesOverSSH(t *testing.T) {
 				t.Errorf("nothing is new, got %v, %v", again, err)
 			}
 			o.Branch = "hotpatch-status"
-			w, err := NewWriter(WriterOptions{Options: o, Author: Person{"Hotpatch", "hotpatch@box"}})
-			if err != nil {
-				t.Fatal(err)
-			}
+			w := writing(t, o)
 			for _, content := range []string{"1", "2"} {
 				if _, err := w.Commit(t.Context(), put("a", content)); err != nil {
 					t.Fatal(err)
@@ -88,10 +85,7 @@ func (s slowEnd) Close() error {
 func TestServersAnswerBeforeTheQuestionEnds(t *testing.T) {
 	repo, _, o := onSSH(t, ssh.KeyAlgoED25519)
 	repo.Commit(map[string]string{"a": "1"}, "one")
-	w, err := NewWriter(WriterOptions{Options: o, Author: Person{"Hotpatch", "hotpatch@box"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := writing(t, o)
 	listed, err := w.open(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -123,14 +117,11 @@ func TestServersAnswerBeforeTheQuestionEnds(t *testing.T) {
 	}
 }
 
-// Whoever asks a server that has gone may be told why by two of ours.
+// Two of our layers may ask why a server has gone.
 func TestTheReasonIsThereTwice(t *testing.T) {
 	_, _, o := onSSH(t, ssh.KeyAlgoED25519)
 	o.URL += "-missing"
-	w, err := NewWriter(WriterOptions{Options: o, Author: Person{"Hotpatch", "hotpatch@box"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := writing(t, o)
 	opened, err := w.receivePack(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -157,11 +148,8 @@ func TestTheReasonIsThereTwice(t *testing.T) {
 func TestAHookRefusesOverSSH(t *testing.T) {
 	repo, _, o := onSSH(t, ssh.KeyAlgoED25519)
 	repo.Hook("pre-receive", "echo 'status commits are frozen until Monday'\nexit 1\n")
-	w, err := NewWriter(WriterOptions{Options: o, Author: Person{"Hotpatch", "hotpatch@box"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = w.Commit(t.Context(), put("a", "1"))
+	w := writing(t, o)
+	_, err := w.Commit(t.Context(), put("a", "1"))
 	var refused *RefusedError
 	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "frozen until Monday") {
 		t.Errorf("got %v", err)

@@ -99,10 +99,7 @@ func TestSSHGoesThroughAProxy(t *testing.T) {
 		if _, err := s.Newer(t.Context(), ""); err != nil || through.Load() == before {
 			t.Errorf("%s: %v, %d connections", env, err, through.Load()-before)
 		}
-		w, err := NewWriter(WriterOptions{Options: o, Author: Person{"Hotpatch", "hotpatch@box"}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		w := writing(t, o)
 		if _, err := w.Commit(t.Context(), put("a", env)); err != nil {
 			t.Errorf("%s: write: %v", env, err)
 		}

@@ -15,7 +15,12 @@ import (
 
 func writer(t *testing.T, url, branch string) *Writer {
 	t.Helper()
-	w, err := NewWriter(WriterOptions{Options: Options{URL: url, Branch: branch, Timeout: 10 * time.Second}, Author: Person{Name: "Hotpatch", Email: "hotpatch@box"}})
+	return writing(t, Options{URL: url, Branch: branch, Timeout: 10 * time.Second})
+}
+
+func writing(t *testing.T, o Options) *Writer {
+	t.Helper()
+	w, err := NewWriter(WriterOptions{Options: o, Author: Person{Name: "Hotpatch", Email: "hotpatch@box"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,11 +37,7 @@ func follower(t *testing.T, o Options) (s *Source, known string, w *Writer) {
 	}
 	known = snapshot(t, s).Commit
 	o.Branch = "hotpatch-status"
-	w, err = NewWriter(WriterOptions{Options: o, Author: Person{"Hotpatch", "hotpatch@box"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s, known, w
+	return s, known, writing(t, o)
 }
 
 func put(name, content string) Change {

@@ -27,15 +27,14 @@ type judging struct {
 	stage
 	pods  *written
 	asked *atomic.Int64
-	early *atomic.Bool // asked when the second pod was told already
 }
 
+// fromTheSecond is a game that has too many errors when it is asked again.
+func fromTheSecond(nth int64) int { return 7 * int(nth-1) }
+
 func newJudging(t *testing.T, errors func(nth int64) int, change func(rollout *api.Rollout, port int)) (judging, map[string]result) {
-	j := judging{newStage(t), &written{}, &atomic.Int64{}, &atomic.Bool{}}
+	j := judging{newStage(t), &written{}, &atomic.Int64{}}
 	game := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if j.pods.desired("game-1", "") {
-			j.early.Store(true)
-		}
 		if n := errors(j.asked.Add(1)); n >= 0 {
 			fmt.Fprintf(w, `{"errors": %d}`, n)
 			return
@@ -80,20 +79,20 @@ func smoke(port int) api.Analysis {
 }
 
 func TestPodIsMeasuredBeforeTheNextIsTold(t *testing.T) {
-	none := func(int64) int { return 0 }
+	questions := make(chan time.Time, 10)
+	none := func(int64) int { questions <- time.Now(); return 0 }
 	j, _ := newJudging(t, none, func(r *api.Rollout, port int) { r.Analysis = []api.Analysis{smoke(port)} })
 	j.settle(func() bool { return j.pods.desired("game-1", "") })
-	if !j.pods.desired("game-1", "") {
-		t.Errorf("never: %s", j.record().status.Message)
+	if asked := j.asked.Load(); !j.pods.desired("game-1", "") || asked != 2 {
+		t.Fatalf("%d measurements, then %s", asked, j.record().status.Message)
 	}
-	if j.asked.Load() != 2 || j.early.Load() {
-		t.Errorf("%d measurements, game-1 was told before: %v", j.asked.Load(), j.early.Load())
+	if first, second := <-questions, <-questions; second.Sub(first) < time.Second {
+		t.Errorf("measured again after %s", second.Sub(first))
 	}
 }
 
 func TestFailedMeasurementRollsBack(t *testing.T) {
-	second := func(nth int64) int { return 7 * int(nth-1) }
-	j, _ := newJudging(t, second, func(r *api.Rollout, port int) {
+	j, _ := newJudging(t, fromTheSecond, func(r *api.Rollout, port int) {
 		r.OnFailure, r.Analysis = api.FailureRollback, []api.Analysis{smoke(port)}
 	})
 	j.settle(func() bool { return j.pods.desired("game-0", `{"name":"main"}`) })

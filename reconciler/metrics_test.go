@@ -66,8 +66,7 @@ func TestMetricsShowProtectedPodsAndThePhase(t *testing.T) {
 }
 
 func TestMetricsCountMeasurements(t *testing.T) {
-	second := func(nth int64) int { return 7 * int(nth-1) }
-	j, _ := newJudging(t, second, func(r *api.Rollout, port int) {
+	j, _ := newJudging(t, fromTheSecond, func(r *api.Rollout, port int) {
 		a := smoke(port)
 		a.FailureLimit = 1
 		r.Analysis = []api.Analysis{a}

@@ -2,17 +2,23 @@ package swap
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
 
 // A container may remove cgroups of its own at any time.
 func TestCgroupsThatGoWhileTheyAreListed(t *testing.T) {
-	hierarchy := "/sys/fs/cgroup/freezer"
-	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
-		hierarchy = "/sys/fs/cgroup"
+	proc, err := os.Open("/proc")
+	if err != nil {
+		t.Fatal(err)
 	}
-	group, err := os.MkdirTemp(hierarchy, "hotpatch-test")
+	defer proc.Close()
+	own, err := groupOf(proc, os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := os.MkdirTemp(filepath.Join("/sys/fs/cgroup", own), "hotpatch-test")
 	if err != nil {
 		t.Fatal(err)
 	}
